@@ -1,0 +1,266 @@
+"""What leaves the engine: rows for the store, messages for sessions. Values only.
+
+The store writes a `Batch` in one transaction; it holds final rows, so the order of the commands
+that led to them no longer matters: a job that was added and leased in one batch is one insert of
+an active job. A batch applied twice would change nothing: rows are keyed, counters are totals.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from holdfastd.engine.model import (
+    AttemptOutcome,
+    FailReason,
+    JobOptions,
+    QueueKey,
+    QueueSettings,
+    Seq,
+    SessionKey,
+    State,
+    Token,
+)
+
+
+class AddedRow(NamedTuple):
+    """A new job: WAITING, DELAYED or ACTIVE (token, session, started_at_ms are 0 unless ACTIVE)."""
+
+    seq: Seq
+    queue: QueueKey
+    id: str
+    name: str
+    state: State
+    priority: int
+    order: int
+    run_at_ms: int
+    created_at_ms: int
+    options: JobOptions
+    payload: bytes
+    token: Token
+    session: SessionKey
+    started_at_ms: int
+
+
+class LeasedRow(NamedTuple):
+    """A stored job that was waiting becomes ACTIVE."""
+
+    seq: Seq
+    token: Token
+    session: SessionKey
+    started_at_ms: int
+
+
+class CompletedRow(NamedTuple):
+    """A stored active job becomes COMPLETED; its session becomes 0, all else stays."""
+
+    seq: Seq
+    finished_at_ms: int
+    result: bytes | None
+
+
+class RewrittenRow(NamedTuple):
+    """Any other change of a stored job: every column that can change. The payload never does."""
+
+    seq: Seq
+    state: State
+    priority: int
+    order: int
+    run_at_ms: int
+    failures: int
+    crashes: int
+    releases: int
+    token: Token
+    session: SessionKey
+    started_at_ms: int
+    finished_at_ms: int
+    fail_reason: FailReason
+    result: bytes | None
+    """Written as it is: None clears a stored result (a job put back to run again)."""
+    progress: bytes | None
+    log_lines: int
+
+
+class JobRow(NamedTuple):
+    """A job as the store gives it back."""
+
+    seq: Seq
+    queue: QueueKey
+    id: str
+    name: str
+    state: State
+    priority: int
+    order: int
+    run_at_ms: int
+    created_at_ms: int
+    options: JobOptions
+    failures: int
+    crashes: int
+    releases: int
+    token: Token
+    session: SessionKey
+    started_at_ms: int
+    finished_at_ms: int
+    fail_reason: FailReason
+    progress: bytes | None
+    log_lines: int
+    result: bytes | None
+    """None unless it was asked for, or there is none."""
+    payload: bytes | None
+    """None unless it was asked for."""
+    is_damaged: bool
+    """The checksum does not fit what was read; checked whenever the payload was asked for."""
+
+
+class AttemptRow(NamedTuple):
+    """The end of an attempt that did not complete; kept as long as its job. Keyed (seq, token)."""
+
+    seq: Seq
+    token: Token
+    attempt: int
+    started_at_ms: int
+    ended_at_ms: int
+    outcome: AttemptOutcome
+    error_type: str
+    error_message: str
+    error_traceback: str
+    worker: str
+    """Name of the worker's session, "" = unknown."""
+
+
+class LogRow(NamedTuple):
+    """One line that a handler logged. Keyed (seq, number), number from 1."""
+
+    seq: Seq
+    number: int
+    at_ms: int
+    text: str
+
+
+class QueueRow(NamedTuple):
+    """A queue with its counters: totals, so that no start has to count jobs."""
+
+    key: QueueKey
+    name: str
+    is_paused: bool
+    settings: QueueSettings
+    rate_full_at_ms: int
+    """State of the rate limit, see engine.limits; 0 = unused."""
+    counts: tuple[int, ...]
+    """Jobs by state, index = State number (index 0 unused, always 0); length 8."""
+
+
+class SessionRow(NamedTuple):
+    key: SessionKey
+    id: str
+    name: str
+    """Of its worker, "" = a producer."""
+    last_request: int
+    """Highest request number whose effect is in this batch or before; 0 = none."""
+    seen_at_ms: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything one transaction writes. Lists may be empty; a seq is in at most one of added,
+    leased, completed, rewritten, removed."""
+
+    number: int = 0
+    """Gap-free within the partition; the transaction refuses any but the one after the last."""
+    next_seq: Seq = Seq(1)
+    """Greater than any seq and order ever given out, so that none is used twice."""
+    next_queue: QueueKey = QueueKey(1)
+    next_session: SessionKey = SessionKey(1)
+    added: list[AddedRow] = field(default_factory=list)
+    leased: list[LeasedRow] = field(default_factory=list)
+    completed: list[CompletedRow] = field(default_factory=list)
+    rewritten: list[RewrittenRow] = field(default_factory=list)
+    removed: list[Seq] = field(default_factory=list)
+    """Their attempts and logs go with them."""
+    attempts: list[AttemptRow] = field(default_factory=list)
+    logs: list[LogRow] = field(default_factory=list)
+    queues: list[QueueRow] = field(default_factory=list)
+    queues_removed: list[QueueKey] = field(default_factory=list)
+    """Empty by then: their jobs were removed in this batch or before."""
+    sessions: list[SessionRow] = field(default_factory=list)
+    sessions_removed: list[SessionKey] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing to write (next_* alone are not worth a transaction)."""
+        return not (
+            self.added
+            or self.leased
+            or self.completed
+            or self.rewritten
+            or self.removed
+            or self.attempts
+            or self.logs
+            or self.queues
+            or self.queues_removed
+            or self.sessions
+            or self.sessions_removed
+        )
+
+
+# ---- what the engine wants to read --------------------------------------------------------------
+
+
+class WaitingPage(NamedTuple):
+    """Waiting jobs of a queue in (priority, order), after that key (None: from the first), with
+    payloads; at most `limit` rows, and cut after the row that passes `bytes_max` of payload."""
+
+    queue: QueueKey
+    after: tuple[int, int] | None
+    limit: int
+    bytes_max: int
+
+
+class DelayedPage(NamedTuple):
+    """Delayed jobs of all queues in (run_at_ms, seq), after that key, without payloads."""
+
+    after: tuple[int, int] | None
+    limit: int
+
+
+class JobsById(NamedTuple):
+    """The jobs with these ids, without payloads; ids that do not exist are left out."""
+
+    queue: QueueKey
+    ids: tuple[str, ...]
+
+
+class JobsBySeq(NamedTuple):
+    """These jobs with their payloads, for delivery; missing ones are left out. At most as many,
+    in the order given, as fit `bytes_max` of payload (always at least one)."""
+
+    seqs: tuple[Seq, ...]
+    bytes_max: int
+
+
+class FinishedPage(NamedTuple):
+    """The oldest finished jobs of a queue in a state, by (finished_at_ms, seq), without payloads.
+    before_ms: only those finished before that instant, None = any."""
+
+    queue: QueueKey
+    state: State
+    before_ms: int | None
+    limit: int
+
+
+class QueuePage(NamedTuple):
+    """Jobs of a queue in any of these states by seq, after that one, without payloads."""
+
+    queue: QueueKey
+    states: tuple[State, ...]
+    after: Seq
+    limit: int
+
+
+Read = WaitingPage | DelayedPage | JobsById | JobsBySeq | FinishedPage | QueuePage
+
+
+class Page(NamedTuple):
+    """Answer to any Read."""
+
+    rows: list[JobRow]
+    has_more: bool
+    """There are rows after the last one (of those asked for)."""

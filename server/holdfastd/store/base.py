@@ -1,0 +1,133 @@
+"""What the daemon asks of a store. SQLite is the embedded one; `store.memory` is the model of it.
+
+One call writes: `apply`. It is atomic and durable when it returns, and applying a batch a second
+time is refused by its number, so an in-doubt commit is settled by asking `last_batch()`. Calls of
+`apply` and `read` never overlap: the pipeline makes one at a time, so a read sees exactly the
+batches applied before it. The reads for people (`job`, `jobs`) may overlap with both.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from holdfastd.engine.changes import (
+    AttemptRow,
+    Batch,
+    JobRow,
+    LogRow,
+    Page,
+    QueueRow,
+    Read,
+    SessionRow,
+)
+from holdfastd.engine.model import QueueKey, Seq, SessionKey, State
+
+
+class StoreError(Exception):
+    """Base of what a store raises. Its text is for the operator: what, where, what to do."""
+
+
+class StoreRefused(StoreError):
+    """The store cannot be opened as it is: locked by another daemon, foreign, newer, damaged, not
+    writable. The daemon exits with one line; nothing was changed."""
+
+
+class StoreFull(StoreError):
+    """No space for this batch. Nothing of it was written; apply the same batch again later."""
+
+
+class StoreDeposed(StoreError):
+    """Another daemon opened this store after us (a higher epoch), or the batch number does not
+    follow. We must not write on: the process ends."""
+
+
+class StoreBroken(StoreError):
+    """I/O error, failed fsync, corruption: what is on disk is unknown. The process must end at
+    once (exit 70) and say nothing more to anyone; the next start reads the truth from the disk."""
+
+
+class Recovered(NamedTuple):
+    """What the engine starts from."""
+
+    epoch: int
+    """Number of this opening of the store, from 1; greater than any before."""
+    batch: int
+    """Number of the last batch applied; 0 = none."""
+    next_seq: Seq
+    next_queue: QueueKey
+    next_session: SessionKey
+    queues: list[QueueRow]
+    sessions: list[SessionRow]
+    active: list[JobRow]
+    """Every ACTIVE job, without payload, in order of token."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """A job with all that is kept of it."""
+
+    row: JobRow
+    attempts: list[AttemptRow]
+    logs: list[LogRow]
+
+
+class JobCursor(NamedTuple):
+    """Place in a listing: (sort key 1, sort key 2) of the last job of the page before. Keys by
+    state: waiting (priority, order); delayed (run_at_ms, seq); active (token, 0); finished, newest
+    first (finished_at_ms, seq)."""
+
+    first: int
+    second: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """For metrics; bytes on disk."""
+
+    db_bytes: int
+    wal_bytes: int
+    disk_free_bytes: int
+
+
+class Store(Protocol):
+    async def open(self) -> Recovered:
+        """Check, lock, migrate, raise the epoch (durably) and load.
+
+        Raises:
+            StoreRefused: it must not be opened; see there.
+        """
+
+    async def apply(self, batch: Batch) -> None:
+        """Write one batch in one transaction; durable (fsynced) on return.
+
+        Raises:
+            StoreFull: nothing was written; the caller keeps the batch and tries again.
+            StoreDeposed, StoreBroken: the process must end.
+        """
+
+    async def read(self, reads: list[Read]) -> list[Page]:
+        """Answer each read, in order, from what has been applied. One hop for all of them."""
+
+    async def last_batch(self) -> int:
+        """Number of the last batch applied."""
+
+    async def job(self, queue: QueueKey, id: str) -> JobDetail | None:
+        """One job with data, result, attempts and logs; None = no such job. Only durable facts.
+        When several have the id (a client's lie), the newest."""
+
+    async def jobs(
+        self, queue: QueueKey, state: State, after: JobCursor | None, limit: int, bytes_max: int
+    ) -> tuple[list[JobRow], JobCursor | None]:
+        """One page of a queue's jobs in a state with their payloads, cut after the row that passes
+        bytes_max. Returns the rows and the cursor of the next page, None = no more."""
+
+    async def checkpoint(self) -> None:
+        """Housekeeping between batches, called by the pipeline when it is idle or the log is long.
+        Raises as apply does."""
+
+    def needs_checkpoint(self) -> bool:
+        """True when the write-ahead log is long enough to be worth one now; cheap to ask."""
+
+    async def stats(self) -> StoreStats: ...
+
+    async def close(self) -> None:
+        """Checkpoint, release the lock. After it the file is whole without a log beside it."""
