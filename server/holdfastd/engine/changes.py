@@ -160,8 +160,9 @@ class SessionRow(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Everything one transaction writes. Lists may be empty; a seq is in at most one of added,
-    leased, completed, rewritten, removed."""
+    """Everything one transaction writes, in the order of the fields. Lists may be empty. A seq is
+    in at most one of leased, completed, rewritten, removed; one in added may also be in rewritten
+    or removed (what happened to it since is written on top)."""
 
     number: int = 0
     """Gap-free within the partition; the transaction refuses any but the one after the last."""

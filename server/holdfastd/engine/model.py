@@ -129,7 +129,6 @@ class Job:
     """
 
     __slots__ = (
-        "attempt_started",
         "change",
         "crashes",
         "created_at_ms",
@@ -137,12 +136,13 @@ class Job:
         "failures",
         "finished_at_ms",
         "id",
-        "is_held",
+        "is_removed",
         "log_lines",
         "name",
         "options",
         "order",
         "payload",
+        "place",
         "priority",
         "progress",
         "queue",
@@ -204,10 +204,10 @@ class Job:
         """None: on disk only. It is read before the job is delivered."""
         self.change: Change = Change.NONE
         """What the open batch will write of it."""
-        self.is_held = False
-        """In a head or active, hence in its queue's `jobs`; else it leaves memory when durable."""
-        self.attempt_started = 0.0
-        """Monotonic seconds at which the last lease was given; for the duration metric."""
+        self.is_removed = False
+        """It has been deleted: the name stays taken in memory until the open batch is closed."""
+        self.place: object | None = None
+        """Its entry in the head that holds it (`engine.head`); None = in none."""
 
     @property
     def attempt(self) -> int:

@@ -55,7 +55,7 @@ class QueueStats:
     """Times that a ready job and a ready worker were held back by the limit."""
     throttled_rate: int = 0
     wait_seconds: Histogram = field(default_factory=lambda: Histogram(WAIT_SECONDS))
-    """Ready to leased, of jobs that were ready in memory; the delay that was asked for not counted."""
+    """Ready to leased; the delay that was asked for is not counted."""
     duration_seconds_completed: Histogram = field(
         default_factory=lambda: Histogram(DURATION_SECONDS)
     )

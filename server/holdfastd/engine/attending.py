@@ -1,0 +1,138 @@
+"""Sessions come, go and time out.
+
+A session's leases are renewed together: it has one deadline. While it is connected that is
+`lease_ms` after it was last heard of; when its connection breaks it is at most `grace_ms` away.
+"""
+
+from heapq import heappop
+from typing import TYPE_CHECKING, Final
+
+from holdfastd.engine import commands
+from holdfastd.engine.dispatch import Dispatcher
+from holdfastd.engine.model import SessionKey
+from holdfastd.engine.outputs import Displace, RevokeReason, Welcome
+from holdfastd.engine.partition import Moment, Partition
+from holdfastd.engine.session import Session
+from holdfastd.engine.working import Working
+
+if TYPE_CHECKING:
+    from holdfastd.engine.queue import QueueState
+
+SESSIONS_FORGOTTEN_PER_TICK_MAX: Final = 1_000
+
+
+class Attending:
+    def __init__(self, partition: Partition, dispatcher: Dispatcher, working: Working):
+        self._partition = partition
+        self._dispatcher = dispatcher
+        self._working = working
+
+    def attach(self, connection: int, command: commands.Attach, moment: Moment) -> None:
+        partition = self._partition
+        session = partition.sessions.get(command.session_id)
+        resumed = session is not None
+        if session is None:
+            session = partition.add_session(command.session_id)
+        elif session.connection is not None:
+            partition.open.outputs.append(Displace(session.connection))
+            self._disconnect(session)
+        session.worker = command.worker
+        session.origin = command.origin
+        session.connection = connection
+        session.is_restored = False
+        partition.connections[connection] = session
+        self.renew(session, moment)
+        lost = [token for token in command.leases if token not in session.leases]
+        partition.open.outputs.append(Welcome(connection, resumed, session.last_request, lost))
+        named = set(command.leases)
+        unnamed = [job for token, job in session.leases.items() if token not in named]
+        self._dispatcher.deliver_again(session, unnamed)
+
+    def renew(self, session: Session, moment: Moment) -> None:
+        """It was heard of: its leases hold for another lease_ms."""
+        session.deadline = moment.monotonic + self._partition.settings.lease_ms / 1000
+        session.seen_at_ms = moment.now_ms
+
+    def detach(self, session: Session, moment: Moment) -> None:
+        """Its connection broke. Without leases and a row there is nothing to come back to."""
+        self._disconnect(session)
+        session.seen_at_ms = moment.now_ms
+        if session.leases:
+            grace_at = moment.monotonic + self._partition.settings.grace_ms / 1000
+            self.set_deadline(session, min(session.deadline, grace_at))
+        elif not session.is_stored:
+            self._partition.forget_session(session)
+
+    def set_deadline(self, session: Session, deadline: float) -> None:
+        """An earlier one than the entry in the heap needs one of its own."""
+        session.deadline = deadline
+        session.is_watched = False
+        self._partition.watch(session)
+
+    def _disconnect(self, session: Session) -> None:
+        partition = self._partition
+        connection = session.connection
+        if connection is None:
+            return
+        partition.unsubscribe(session)
+        del partition.connections[connection]
+        for name in session.listens:
+            if name in partition.queues:
+                partition.queues[name].listeners.pop(connection, None)
+        for name, id in session.waits:
+            if name in partition.queues:
+                partition.queues[name].drop_wait(id, connection)
+        session.listens.clear()
+        session.waits.clear()
+        session.connection = None
+        session.unpark()
+
+    def end(self, session: Session, moment: Moment) -> None:
+        """Goodbye: what it still holds goes back uncounted, and it is forgotten."""
+        self._disconnect(session)
+        touched: dict[QueueState, None] = {}
+        for job in list(session.leases.values()):
+            queue = self._partition.queues_by_key[job.queue]
+            self._working.release_one(queue, job, 0, moment)
+            touched[queue] = None
+        self._partition.forget_session(session)
+        for queue in touched:
+            self._dispatcher.dispatch(queue, moment)
+
+    # ---- time --------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float | None:
+        """Monotonic seconds of the next call of `expire` that may find something; None = none."""
+        deadlines = self._partition.deadlines
+        return deadlines[0][0] if deadlines else None
+
+    def expire(self, moment: Moment) -> None:
+        """Take the leases of sessions whose time is up."""
+        partition = self._partition
+        deadlines = partition.deadlines
+        while deadlines and deadlines[0][0] <= moment.monotonic:
+            _, key = heappop(deadlines)
+            session = partition.sessions_by_key.get(SessionKey(key))
+            if session is None:
+                continue
+            session.is_watched = False
+            if not session.leases:
+                continue
+            if session.deadline > moment.monotonic:  # renewed since the entry was made
+                partition.watch(session)
+                continue
+            tokens = self._working.lose_all(session, moment, counted=not session.is_restored)
+            if session.connection is not None:
+                for token in tokens:
+                    partition.open.revoke(session.connection, token, RevokeReason.LEASE_LOST)
+
+    def forget_absent(self, moment: Moment) -> None:
+        """Drop sessions that were not seen for session_ms and hold nothing; some at a time."""
+        before_ms = moment.now_ms - self._partition.settings.session_ms
+        absent = [
+            session
+            for session in self._partition.sessions.values()
+            if session.connection is None and not session.leases and session.seen_at_ms < before_ms
+        ]
+        for session in absent[:SESSIONS_FORGOTTEN_PER_TICK_MAX]:
+            self._partition.forget_session(session)

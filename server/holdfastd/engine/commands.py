@@ -1,0 +1,167 @@
+"""What the engine is asked to do: checked values, no wire formats. Names as in the protocol."""
+
+from typing import Any, NamedTuple
+
+from holdfastd.engine.model import NewJob, QueueSettings, State, Token
+
+
+class Attach(NamedTuple):
+    """A connection takes up a session; a new one if the id is unknown."""
+
+    session_id: str
+    worker: str
+    """Name of the worker, "" for a producer."""
+    leases: tuple[Token, ...]
+    """The leases it holds by its own account."""
+    origin: dict[str, Any]
+    """What it tells of itself (client, host, pid), for people."""
+
+
+class Detach(NamedTuple):
+    """The connection broke; its session may be resumed within the grace."""
+
+
+class End(NamedTuple):
+    """The client said goodbye: its leases are released, its session is over."""
+
+
+class Report(NamedTuple):
+    token: Token
+    progress: bytes | None
+    lines: list[tuple[int, str]]
+    """(at_ms, text), checked and cut."""
+
+
+class Heartbeat(NamedTuple):
+    reports: list[Report]
+
+
+class Enqueue(NamedTuple):
+    queue: str
+    items: list[tuple[int, NewJob]]
+    """(index in the request, job)."""
+    refused: list[Any]
+    """Results of items that were refused before; passed on into the answer."""
+
+
+class Wait(NamedTuple):
+    queue: str
+    id: str
+
+
+class Subscribe(NamedTuple):
+    queues: list[str]
+    credit: int
+
+
+class Credit(NamedTuple):
+    amount: int
+
+
+class Held(NamedTuple):
+    """One item of ACK, FAIL, RELEASE, EXTEND: the lease, and the job it was for."""
+
+    token: Token
+    queue: str
+    id: str
+
+
+class AttemptError(NamedTuple):
+    type: str
+    message: str
+    traceback: str
+
+
+class Ack(NamedTuple):
+    items: list[tuple[Held, bytes | None]]
+    credit: int
+
+
+class Fail(NamedTuple):
+    items: list[tuple[Held, AttemptError, int | None]]
+    """Third: None by the job's policy, -1 never again, else milliseconds until the next attempt."""
+    credit: int
+
+
+class Release(NamedTuple):
+    items: list[tuple[Held, int]]
+    """Second: milliseconds until it may run again, 0 = at once."""
+    credit: int
+
+
+class Extend(NamedTuple):
+    items: list[Held]
+
+
+class Listen(NamedTuple):
+    queue: str
+    after: int | None
+
+
+class Unlisten(NamedTuple):
+    queue: str
+
+
+class Counts(NamedTuple):
+    queue: str | None
+    after: str | None
+    limit: int
+
+
+class Remove(NamedTuple):
+    queue: str
+    ids: list[str]
+    expected: State | None
+
+
+class Promote(NamedTuple):
+    queue: str
+    ids: list[str]
+
+
+class Retry(NamedTuple):
+    queue: str
+    ids: list[str]
+    expected: State | None
+
+
+class Change(NamedTuple):
+    queue: str
+    id: str
+    priority: int | None
+    lifo: bool | None
+    run_at_ms: int | None
+    """None = leave it; in the past = at once."""
+    expected: State | None
+
+
+class Pause(NamedTuple):
+    queue: str
+
+
+class Resume(NamedTuple):
+    queue: str
+
+
+class Configure(NamedTuple):
+    queue: str
+    settings: QueueSettings
+
+
+class Drain(NamedTuple):
+    queue: str
+    delayed: bool
+
+
+class Obliterate(NamedTuple):
+    queue: str
+    force: bool
+
+
+Command = (
+    Attach | Detach | End | Heartbeat
+    | Enqueue | Wait
+    | Subscribe | Credit | Ack | Fail | Release | Extend
+    | Listen | Unlisten | Counts
+    | Remove | Promote | Retry | Change | Pause | Resume | Configure | Drain | Obliterate
+)  # fmt: skip

@@ -1,0 +1,227 @@
+"""Which job goes to which worker, and what has to be read for that.
+
+A queue's next job goes to the next subscriber with credit, in turn, unless the queue is paused, at
+its concurrency limit, or over its rate. A job whose payload is only on disk waits for it at the
+head: order is kept. Nothing here is durable by itself; the lease is, with the open batch.
+"""
+
+from heapq import heappush
+from typing import Final
+
+from holdfastd.engine.changes import JobsBySeq, Page, WaitingPage
+from holdfastd.engine.head import Key
+from holdfastd.engine.model import Change, FailReason, Job, QueueKey, Seq, State
+from holdfastd.engine.partition import EventNumber, Moment, Partition
+from holdfastd.engine.queue import (
+    HEAD_BYTES_MAX,
+    HEAD_JOBS_MAX,
+    IDLE_HEAD_JOBS_MAX,
+    QueueState,
+)
+from holdfastd.engine.session import Session
+from holdfastd.engine.transitions import Event
+
+PAYLOADS_READ_MAX: Final = 500
+"""Jobs whose payloads are read at a time, for jobs that came back to the head without."""
+
+
+class Dispatcher:
+    def __init__(self, partition: Partition):
+        self._partition = partition
+
+    def dispatch(self, queue: QueueState, moment: Moment) -> None:
+        """Lease as many of the queue's jobs as its limits and its workers' credit allow."""
+        self._fit_head(queue)
+        if queue.is_paused or queue.is_clearing or self._partition.is_draining:
+            return
+        while queue.ready:
+            job = queue.head.peek()
+            if job is None:
+                break
+            if queue.is_at_concurrency_limit:
+                queue.stats.throttled_concurrency += 1
+                break
+            if job.payload is None:
+                self._read_payloads(queue)
+                break
+            if self._is_over_rate(queue, moment):
+                break
+            queue.head.pop()
+            self._lease_to_next(queue, job, moment)
+        self._read_page_if_low(queue)
+
+    def deliver(self, queue: QueueState, job: Job, connection: int) -> None:
+        """Send a leased job; fields in the order of the protocol's JOBS item."""
+        self._partition.open.deliver(
+            connection,
+            (
+                job.token,
+                queue.name,
+                job.id,
+                job.name,
+                job.payload,
+                job.failures + job.crashes + 1,
+                job.options.attempts,
+                job.created_at_ms,
+                job.crashes,
+                job.releases,
+            ),
+        )
+
+    def _lease_to_next(self, queue: QueueState, job: Job, moment: Moment) -> None:
+        session = next(iter(queue.ready))
+        assert session.connection is not None, "a detached session has no credit"
+        if len(queue.ready) > 1:  # to the end of the round
+            del queue.ready[session]
+            queue.ready[session] = None
+        ready_at_ms = max(job.created_at_ms, job.run_at_ms)
+        queue.stats.wait_seconds.observe(max(0, moment.now_ms - ready_at_ms) / 1000)
+        queue.rate.start(moment.now_ms)
+        self._partition.lease(queue, job, session, moment)
+        self._partition.take_credit(session)
+        self.deliver(queue, job, session.connection)
+        if queue.ring is not None:
+            details = {"attempt": job.attempt, "worker": session.worker}
+            self._partition.emit(queue, EventNumber.ACTIVE, moment, job, details)
+
+    def _is_over_rate(self, queue: QueueState, moment: Moment) -> bool:
+        wait_ms = queue.rate.wait_ms(moment.now_ms)
+        if wait_ms <= 0:
+            return False
+        queue.stats.throttled_rate += 1
+        at = moment.monotonic + wait_ms / 1000
+        if queue.rate_timer_at <= moment.monotonic:
+            queue.rate_timer_at = at
+            heappush(self._partition.rate_timers, (at, queue.key))
+        return True
+
+    # ---- reading what is beyond the horizon --------------------------------------------------
+
+    def _fit_head(self, queue: QueueState) -> None:
+        """A queue that somebody works on keeps a long head, one that nobody does a short one."""
+        head = queue.head
+        if queue.subscribers:
+            head.count_max = HEAD_JOBS_MAX
+        elif head.count_max != IDLE_HEAD_JOBS_MAX:
+            head.count_max = IDLE_HEAD_JOBS_MAX
+            self._partition.forget_unchanged(queue, head.cut())
+        self._read_page_if_low(queue)
+
+    def _read_page_if_low(self, queue: QueueState) -> None:
+        head = queue.head
+        if not head.is_low or queue.is_reading_page or queue.is_clearing:
+            return
+        if not queue.counts[State.WAITING]:
+            head.clear(horizon=None)
+            return
+        queue.is_reading_page = True
+        read = WaitingPage(queue.key, head.page_after(), head.count_max, HEAD_BYTES_MAX)
+        self._partition.wanted[read] = self._place_page
+
+    def _place_page(self, read: WaitingPage, page: Page, moment: Moment) -> None:
+        queue = self._partition.queues_by_key.get(read.queue)
+        if queue is None:
+            return
+        queue.is_reading_page = False
+        if queue.head.page_after() != read.after or queue.head.horizon is None:
+            self._read_page_if_low(queue)  # the head was cleared or cut meanwhile
+            return
+        queue.head.horizon = _after(page)
+        for row in page.rows:
+            job = self._partition.materialise(row)
+            if job is None or job.state is not State.WAITING or job.place is not None:
+                continue
+            if row.is_damaged:
+                self._quarantine(queue, job, moment)
+                continue
+            if job.payload is None:
+                job.payload = row.payload
+            self._partition.place_waiting(queue, job)
+        self._place_unwritten(queue)
+        self.dispatch(queue, moment)
+
+    def _place_unwritten(self, queue: QueueState) -> None:
+        """Jobs of the open batch were not on disk when the page was read; those below the new
+        horizon belong into the head now."""
+        for job in self._partition.open.jobs:
+            if (
+                job.queue == queue.key
+                and job.state is State.WAITING
+                and job.place is None
+                and not job.is_removed
+            ):
+                self._partition.place_waiting(queue, job)
+
+    def _read_payloads(self, queue: QueueState) -> None:
+        if queue.is_reading_payloads:
+            return
+        queue.is_reading_payloads = True
+        first = queue.head.peek()
+        bare = [job.seq for job in queue.head.first(PAYLOADS_READ_MAX) if job.payload is None]
+        if first is not None and bare[:1] != [first.seq]:
+            bare = [first.seq, *(seq for seq in bare if seq != first.seq)]
+        read = JobsBySeq(tuple(bare), HEAD_BYTES_MAX)
+        self._partition.wanted[read] = lambda read, page, moment: self._fill(
+            queue.key, page, moment
+        )
+
+    def _fill(self, key: QueueKey, page: Page, moment: Moment) -> None:
+        queue = self._partition.queues_by_key.get(key)
+        if queue is None:
+            return
+        queue.is_reading_payloads = False
+        for row in page.rows:
+            job = self._partition.materialise(row)
+            if job is None or job.place is None or job.payload is not None:
+                continue
+            if row.is_damaged or row.payload is None:
+                self._quarantine(queue, job, moment)
+            elif job.state is State.WAITING:
+                queue.head.fill(job, row.payload)
+        self.dispatch(queue, moment)
+
+    def _quarantine(self, queue: QueueState, job: Job, moment: Moment) -> None:
+        self._partition.finish_failed(queue, job, Event.QUARANTINE, FailReason.DAMAGED, moment)
+
+    # ---- delivering leases again -------------------------------------------------------------
+
+    def deliver_again(self, session: Session, jobs: list[Job]) -> None:
+        """Send leases that the session has but its client never got; their payloads are on disk."""
+        if not jobs:
+            return
+        read = JobsBySeq(tuple(job.seq for job in jobs), HEAD_BYTES_MAX)
+        self._partition.wanted[read] = lambda read, page, moment: self._deliver_read(
+            session, read, page, moment
+        )
+
+    def _deliver_read(self, session: Session, read: JobsBySeq, page: Page, moment: Moment) -> None:
+        for row in page.rows:
+            job = self._partition.materialise(row)
+            if job is None or job.session != session.key or session.connection is None:
+                continue
+            queue = self._partition.queues_by_key[job.queue]
+            if row.is_damaged or row.payload is None:
+                self._quarantine_active(queue, job, moment)
+                continue
+            job.payload = row.payload
+            self.deliver(queue, job, session.connection)
+            job.payload = None
+        seen = {row.seq for row in page.rows}
+        if page.has_more:
+            leases = (self._partition.leases.get(token) for token in list(session.leases))
+            rest = [seq for seq in read.seqs if seq not in seen]
+            held = {job.seq: job for job in leases if job is not None}
+            self.deliver_again(session, [held[Seq(seq)] for seq in rest if seq in held])
+
+    def _quarantine_active(self, queue: QueueState, job: Job, moment: Moment) -> None:
+        self._partition.end_lease(job)
+        self._partition.transit(queue, job, Event.EXPIRE, Change.REWRITTEN)
+        self._quarantine(queue, job, moment)
+
+
+def _after(page: Page) -> Key | None:
+    """The horizon behind a page of waiting jobs: just after its last row, or none."""
+    if not page.has_more or not page.rows:
+        return None
+    last = page.rows[-1]
+    return (last.priority, last.order + 1)

@@ -1,0 +1,174 @@
+"""The batch that is open: which jobs, queues and sessions changed, and what is to be said.
+
+It remembers *that* something changed and takes the final rows when it is closed, so the order of
+the commands between does not matter and a job that changes five times is written once.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from holdfastd.engine.changes import (
+    AddedRow,
+    AttemptRow,
+    Batch,
+    CompletedRow,
+    LeasedRow,
+    LogRow,
+    RewrittenRow,
+)
+from holdfastd.engine.events import QueueEvent
+from holdfastd.engine.model import (
+    FINISHED,
+    Change,
+    Job,
+    QueueKey,
+    Seq,
+    SessionKey,
+    State,
+    Token,
+)
+from holdfastd.engine.outputs import Deliver, Notify, Output, Revoke, RevokeReason
+
+if TYPE_CHECKING:
+    from holdfastd.engine.queue import QueueState
+    from holdfastd.engine.session import Session
+
+
+class OpenBatch:
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        """Each changed job once; `Job.change` says how."""
+        self.removed: set[Seq] = set()
+        self.attempts: list[AttemptRow] = []
+        self.logs: list[LogRow] = []
+        self.queues: dict[QueueState, None] = {}
+        self.queues_removed: list[QueueKey] = []
+        self.sessions: dict[Session, None] = {}
+        self.sessions_removed: list[SessionKey] = []
+        self.outputs: list[Output] = []
+        self._deliveries: dict[int, list[Any]] = {}
+        self._revocations: dict[int, list[tuple[Token, RevokeReason]]] = {}
+        self._notifications: dict[tuple[int, str], list[QueueEvent]] = {}
+
+    # ---- what changed ----------------------------------------------------------------------
+
+    def touch(self, job: Job, change: Change) -> None:
+        """Note that a job has to be written. Two different changes make a full rewrite; what was
+        added stays an insert; what was removed stays removed."""
+        before = job.change
+        if before is Change.NONE:
+            self.jobs.append(job)
+            job.change = change
+        elif change is Change.REMOVED:
+            job.change = change
+        elif before is not change and before is not Change.ADDED and before is not Change.REMOVED:
+            job.change = Change.REWRITTEN
+
+    # ---- what is to be said ----------------------------------------------------------------
+
+    def deliver(self, connection: int, item: Any) -> None:
+        items = self._deliveries.get(connection)
+        if items is None:
+            items = self._deliveries[connection] = []
+            self.outputs.append(Deliver(connection, items))
+        items.append(item)
+
+    def revoke(self, connection: int, token: Token, reason: RevokeReason) -> None:
+        items = self._revocations.get(connection)
+        if items is None:
+            items = self._revocations[connection] = []
+            self.outputs.append(Revoke(connection, items))
+        items.append((token, reason))
+
+    def notify(self, connection: int, queue: str, events: list[QueueEvent]) -> None:
+        known = self._notifications.get((connection, queue))
+        if known is None:
+            known = self._notifications[connection, queue] = []
+            self.outputs.append(Notify(connection, queue, known))
+        known.extend(events)
+
+    # ---- closing it ------------------------------------------------------------------------
+
+    def rows(self) -> Batch:
+        """The final rows of everything that changed; the changed jobs are marked as written."""
+        batch = Batch(
+            attempts=self.attempts,
+            logs=self.logs,
+            queues=[queue.row() for queue in self.queues],
+            queues_removed=self.queues_removed,
+            sessions=[session.row() for session in self.sessions],
+            sessions_removed=self.sessions_removed,
+            removed=list(self.removed),
+        )
+        for job in self.jobs:
+            _add_row(batch, job)
+            job.change = Change.NONE
+        return batch
+
+
+def _add_row(batch: Batch, job: Job) -> None:
+    change = job.change
+    if change is Change.ADDED:
+        batch.added.append(_added_row(job))
+        if _outgrew_its_insert(job):
+            batch.rewritten.append(_rewritten_row(job))
+    elif change is Change.COMPLETED:
+        batch.completed.append(CompletedRow(job.seq, job.finished_at_ms, job.result))
+    elif change is Change.LEASED:
+        batch.leased.append(LeasedRow(job.seq, job.token, job.session, job.started_at_ms))
+    elif change is Change.REWRITTEN:
+        batch.rewritten.append(_rewritten_row(job))
+
+
+def _outgrew_its_insert(job: Job) -> bool:
+    """More happened to it in the batch that added it than a lease: rare, so it costs a rewrite."""
+    return bool(
+        job.failures
+        or job.crashes
+        or job.releases
+        or job.finished_at_ms
+        or job.log_lines
+        or job.progress
+    )
+
+
+def _added_row(job: Job) -> AddedRow:
+    assert job.payload is not None, "a job keeps its payload until it is written"
+    is_active = job.state is State.ACTIVE
+    is_finished = job.state in FINISHED  # the rewrite that follows sets it
+    return AddedRow(
+        job.seq,
+        job.queue,
+        job.id,
+        job.name,
+        State.WAITING if is_finished else job.state,
+        job.priority,
+        job.order,
+        job.run_at_ms,
+        job.created_at_ms,
+        job.options,
+        job.payload,
+        job.token,
+        job.session,
+        job.started_at_ms if is_active else 0,
+    )
+
+
+def _rewritten_row(job: Job) -> RewrittenRow:
+    return RewrittenRow(
+        job.seq,
+        job.state,
+        job.priority,
+        job.order,
+        job.run_at_ms,
+        job.failures,
+        job.crashes,
+        job.releases,
+        job.token,
+        job.session,
+        job.started_at_ms,
+        job.finished_at_ms,
+        job.fail_reason,
+        job.result,
+        job.progress,
+        job.log_lines,
+    )

@@ -1,0 +1,106 @@
+"""What the engine has to say to connections; held back until the batch it depends on is durable."""
+
+from enum import Enum, auto
+from typing import Any, NamedTuple
+
+from holdfastd.engine.events import QueueEvent
+from holdfastd.engine.model import QueueKey, Token
+
+
+class Refusal(Enum):
+    """Why not. `net.handlers` maps each to an error code of the protocol."""
+
+    OUT_OF_ORDER = auto()
+    UNKNOWN_QUEUE = auto()
+    UNKNOWN_JOB = auto()
+    LEASE_LOST = auto()
+    WRONG_STATE = auto()
+    NOT_EMPTY = auto()
+    BUSY = auto()
+    DISK_FULL = auto()
+    DRAINING = auto()
+    TOO_MANY = auto()
+    UNEXPECTED = auto()
+
+
+class RevokeReason(Enum):
+    LEASE_LOST = auto()
+    REMOVED = auto()
+
+
+class Answer(NamedTuple):
+    connection: int
+    request: int
+    result: Any
+
+
+class ItemRefusal(NamedTuple):
+    at: int
+    """Index of the item in the request."""
+    refusal: Refusal
+    message: str
+
+
+class ItemExisting(NamedTuple):
+    at: int
+    state: int
+
+
+class AnswerItems(NamedTuple):
+    """Answer to a command with a list: only the items that did not simply succeed."""
+
+    connection: int
+    request: int
+    items: list[Any]
+    """ItemRefusal, ItemExisting, or what came in as Enqueue.refused."""
+
+
+class Refuse(NamedTuple):
+    connection: int
+    request: int
+    refusal: Refusal
+    message: str
+
+
+class Welcome(NamedTuple):
+    connection: int
+    resumed: bool
+    last_request: int
+    lost: list[Token]
+
+
+class Displace(NamedTuple):
+    """Another connection took over the session of this one: close it."""
+
+    connection: int
+
+
+class Show(NamedTuple):
+    """Answer with the job as it is stored (once this output may leave, that is the truth)."""
+
+    connection: int
+    request: int
+    queue: QueueKey
+    id: str
+
+
+class Deliver(NamedTuple):
+    """Jobs leased to the session of this connection."""
+
+    connection: int
+    items: list[Any]
+    """In the order of the protocol's JOBS item."""
+
+
+class Revoke(NamedTuple):
+    connection: int
+    items: list[tuple[Token, RevokeReason]]
+
+
+class Notify(NamedTuple):
+    connection: int
+    queue: str
+    events: list[QueueEvent]
+
+
+Output = Answer | AnswerItems | Refuse | Welcome | Displace | Show | Deliver | Revoke | Notify

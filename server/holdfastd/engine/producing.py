@@ -1,0 +1,146 @@
+"""What producers do: add jobs, wait for their end, listen to a queue, count."""
+
+from typing import Any, Final
+
+from holdfastd.engine import commands
+from holdfastd.engine.dispatch import Dispatcher
+from holdfastd.engine.events import EventRing, QueueEvent
+from holdfastd.engine.model import FINISHED, Job, QueueSettings, State
+from holdfastd.engine.outputs import (
+    Answer,
+    ItemExisting,
+    Refusal,
+    Refuse,
+    Show,
+)
+from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
+from holdfastd.engine.queue import QueueState
+from holdfastd.engine.session import Session
+
+WAITS_PER_SESSION_MAX: Final = 10_000
+"""As in the protocol; a test compares them."""
+
+
+class Producing:
+    def __init__(self, partition: Partition, dispatcher: Dispatcher):
+        self._partition = partition
+        self._dispatcher = dispatcher
+
+    def enqueue(self, command: commands.Enqueue, found: Found, moment: Moment) -> list[Any]:
+        """Add the jobs. Returns the results of the items that were not simply created."""
+        partition = self._partition
+        results: list[Any] = command.refused
+        if not command.items:
+            return results
+        queue = partition.add_queue(command.queue)
+        for at, new in command.items:
+            existing = None if new.is_generated else partition.find(queue, new.id, found)
+            if existing is not None:
+                queue.stats.duplicates += 1
+                results.append(ItemExisting(at, int(existing.state)))
+                continue
+            job = partition.add_job(queue, new, moment)
+            if queue.ring is not None:
+                self._emit_added(queue, job, moment)
+        queue.stats.accepted += len(command.items)
+        self._dispatcher.dispatch(queue, moment)
+        return results
+
+    def _emit_added(self, queue: QueueState, job: Job, moment: Moment) -> None:
+        details = {"run_at_ms": job.run_at_ms} if job.state is State.DELAYED else {}
+        self._partition.emit(queue, EventNumber.ADDED, moment, job, details)
+
+    def wait(
+        self,
+        session: Session,
+        request: int,
+        command: commands.Wait,
+        found: Found,
+    ) -> None:
+        partition = self._partition
+        assert session.connection is not None
+        queue = partition.queues.get(command.queue)
+        job = None if queue is None else partition.find(queue, command.id, found)
+        if queue is None or job is None:
+            partition.open.outputs.append(
+                Refuse(
+                    session.connection,
+                    request,
+                    Refusal.UNKNOWN_JOB,
+                    f"no job {command.id} in queue {command.queue}",
+                )
+            )
+        elif job.state in FINISHED:
+            partition.open.outputs.append(Show(session.connection, request, queue.key, command.id))
+        elif len(session.waits) >= WAITS_PER_SESSION_MAX:
+            partition.open.outputs.append(
+                Refuse(
+                    session.connection,
+                    request,
+                    Refusal.TOO_MANY,
+                    f"this session waits for {len(session.waits):,} jobs already",
+                )
+            )
+        else:
+            queue.waits.setdefault(command.id, []).append((session.connection, request))
+            session.waits[queue.name, command.id] = None
+
+    def listen(self, session: Session, request: int, command: commands.Listen) -> None:
+        partition = self._partition
+        assert session.connection is not None
+        queue = partition.add_queue(command.queue)
+        if queue.ring is None:
+            queue.ring = EventRing(partition.epoch)
+        queue.listeners[session.connection] = None
+        session.listens[queue.name] = None
+        events: list[QueueEvent] = []
+        missed = False
+        if command.after is not None:
+            events, missed = queue.ring.after(command.after)
+        partition.open.outputs.append(
+            Answer(session.connection, request, {"missed": missed, "last": queue.ring.last})
+        )
+        if events:
+            partition.send_events(queue, [session.connection], events)
+
+    def unlisten(self, session: Session, command: commands.Unlisten) -> None:
+        queue = self._partition.queues.get(command.queue)
+        session.listens.pop(command.queue, None)
+        if queue is not None and session.connection is not None:
+            queue.listeners.pop(session.connection, None)
+
+    def counts(self, command: commands.Counts) -> dict[str, Any] | None:
+        """Counts of one queue, or of all; None = there is no such queue."""
+        queues = self._partition.queues
+        if command.queue is not None:
+            queue = queues.get(command.queue)
+            return None if queue is None else {queue.name: describe(queue)}
+        names = sorted(name for name in queues if command.after is None or name > command.after)
+        return {name: describe(queues[name]) for name in names[: command.limit]}
+
+
+def describe(queue: QueueState) -> dict[str, Any]:
+    """A queue as COUNTS shows it."""
+    return {
+        **{state.name.lower(): queue.counts[state] for state in State},
+        "paused": queue.is_paused,
+        "workers": len(queue.subscribers),
+        "settings": describe_settings(queue.settings),
+    }
+
+
+def describe_settings(settings: QueueSettings) -> dict[str, Any]:
+    """Settings as CONFIGURE takes them."""
+    rate, retention = settings.rate, settings.retention
+    kept = {
+        "completed": retention.completed,
+        "failed": retention.failed,
+        "cancelled": retention.cancelled,
+    }
+    return {
+        "concurrency": settings.concurrency,
+        "rate": rate and {"limit": rate.limit, "period_ms": rate.period_ms, "burst": rate.burst},
+        "retention": {
+            name: {"age_ms": keep.age_ms, "count": keep.count} for name, keep in kept.items()
+        },
+    }

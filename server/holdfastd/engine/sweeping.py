@@ -1,0 +1,149 @@
+"""Removing many jobs in bounded steps: retention, drain, obliterate.
+
+Each step reads one page of candidates, removes those that still qualify, and asks for the next
+page; in between, everything else goes on. A step that is lost with a crash is simply done again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from holdfastd.engine.administering import Administering
+from holdfastd.engine.changes import FinishedPage, Page, QueuePage
+from holdfastd.engine.dispatch import Dispatcher
+from holdfastd.engine.head import NOTHING
+from holdfastd.engine.model import FINISHED, Keep, Seq, State
+from holdfastd.engine.outputs import RevokeReason
+from holdfastd.engine.partition import EventNumber, Moment, Partition
+from holdfastd.engine.queue import QueueState
+
+STEP_JOBS_MAX: Final = 1_000
+"""Jobs removed at a time: some 10 ms of one batch."""
+PRUNE_SLACK_JOBS: Final = 500
+"""So many above the bound are let be, so that pruning goes in pages and not job by job."""
+
+
+@dataclass(slots=True)
+class Clearing:
+    """A drain or obliterate under way."""
+
+    queue: QueueState
+    states: tuple[State, ...]
+    last: Seq
+    """Jobs added after the command are not its business."""
+    forget_queue: bool
+    done: Callable[[int], None]
+    """Called with the number of jobs removed when all is done."""
+    removed: int = 0
+
+
+class Sweeping:
+    def __init__(self, partition: Partition, dispatcher: Dispatcher, administering: Administering):
+        self._partition = partition
+        self._dispatcher = dispatcher
+        self._administering = administering
+
+    # ---- retention ---------------------------------------------------------------------------
+
+    def prune_if_over(self, queue: QueueState) -> None:
+        """Called after jobs finished: keep the counts within their bounds."""
+        if queue.is_pruning:
+            return
+        for state, keep in _keeps(queue):
+            if keep.count is not None and queue.counts[state] > keep.count + PRUNE_SLACK_JOBS:
+                excess = queue.counts[state] - keep.count
+                self._prune(queue, FinishedPage(queue.key, state, None, min(excess, STEP_JOBS_MAX)))
+                return
+
+    def prune_old(self, queue: QueueState, moment: Moment) -> None:
+        """Called now and then: drop what is older than its bound."""
+        if queue.is_pruning:
+            return
+        for state, keep in _keeps(queue):
+            if keep.age_ms is not None and queue.counts[state]:
+                before_ms = moment.now_ms - keep.age_ms
+                self._prune(queue, FinishedPage(queue.key, state, before_ms, STEP_JOBS_MAX))
+
+    def _prune(self, queue: QueueState, read: FinishedPage) -> None:
+        queue.is_pruning = True
+        self._partition.wanted[read] = self._prune_page
+
+    def _prune_page(self, read: FinishedPage, page: Page, moment: Moment) -> None:
+        queue = self._partition.queues_by_key.get(read.queue)
+        if queue is None:
+            return
+        queue.is_pruning = False
+        for row in page.rows:
+            job = self._partition.materialise(row)
+            if job is not None and job.state is read.state and not job.is_removed:
+                queue.stats.pruned += 1
+                self._partition.remove(queue, job)
+        if read.before_ms is not None and page.has_more:
+            self._prune(queue, read)
+        else:
+            self.prune_if_over(queue)
+
+    # ---- drain and obliterate ----------------------------------------------------------------
+
+    def drain(
+        self, queue: QueueState, delayed: bool, moment: Moment, done: Callable[[int], None]
+    ) -> None:
+        states = (State.WAITING, State.DELAYED) if delayed else (State.WAITING,)
+        self._clear(Clearing(queue, states, self._last_seq(), False, done), moment)
+
+    def obliterate(self, queue: QueueState, moment: Moment, done: Callable[[int], None]) -> None:
+        states = tuple(State)
+        self._clear(Clearing(queue, states, self._last_seq(), True, done), moment)
+
+    def _last_seq(self) -> Seq:
+        return Seq(self._partition.next_seq - 1)
+
+    def _clear(self, clearing: Clearing, moment: Moment) -> None:
+        queue = clearing.queue
+        queue.is_clearing = True
+        self._partition.forget_unchanged(queue, queue.head.clear(NOTHING))
+        self._want_page(clearing, Seq(0))
+
+    def _want_page(self, clearing: Clearing, after: Seq) -> None:
+        read = QueuePage(clearing.queue.key, clearing.states, after, STEP_JOBS_MAX)
+        self._partition.wanted[read] = partial(self._clear_page, clearing)
+
+    def _clear_page(self, clearing: Clearing, read: QueuePage, page: Page, moment: Moment) -> None:
+        partition, queue = self._partition, clearing.queue
+        in_memory = [job for job in queue.jobs.values() if not page.has_more]
+        rows = [partition.materialise(row) for row in page.rows]
+        for job in [*rows, *in_memory]:
+            if job is None or job.is_removed or job.seq > clearing.last:
+                continue
+            if job.state in clearing.states:
+                if job.state is State.ACTIVE:
+                    self._administering.revoke(job, RevokeReason.REMOVED)
+                partition.remove(queue, job)
+                clearing.removed += 1
+        if page.has_more:
+            self._want_page(clearing, page.rows[-1].seq)
+        else:
+            self._finish(clearing, moment)
+
+    def _finish(self, clearing: Clearing, moment: Moment) -> None:
+        queue = clearing.queue
+        queue.is_clearing = False
+        queue.stats.removed += clearing.removed
+        if clearing.forget_queue and not any(queue.counts):
+            self._partition.forget_queue(queue)
+        else:
+            self._partition.emit(queue, EventNumber.DRAINED, moment, None, {})
+            self._dispatcher.dispatch(queue, moment)
+        clearing.done(clearing.removed)
+
+
+def _keeps(queue: QueueState) -> list[tuple[State, Keep]]:
+    retention = queue.settings.retention
+    keeps = {
+        State.COMPLETED: retention.completed,
+        State.FAILED: retention.failed,
+        State.CANCELLED: retention.cancelled,
+    }
+    assert set(keeps) == FINISHED
+    return list(keeps.items())

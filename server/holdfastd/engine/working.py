@@ -1,0 +1,281 @@
+"""What workers do: subscribe, ack, fail, release, extend, report; and what losing them does."""
+
+from typing import Final
+
+from holdfastd.engine import commands
+from holdfastd.engine.changes import LogRow
+from holdfastd.engine.commands import AttemptError, Held
+from holdfastd.engine.dispatch import Dispatcher
+from holdfastd.engine.model import (
+    NO_TOKEN,
+    AttemptOutcome,
+    Change,
+    FailReason,
+    Job,
+    State,
+    Token,
+)
+from holdfastd.engine.outputs import ItemRefusal, Refusal
+from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
+from holdfastd.engine.policy import backoff_ms
+from holdfastd.engine.queue import QueueState
+from holdfastd.engine.session import Session
+from holdfastd.engine.transitions import Event
+
+LOG_LINES_PER_JOB_MAX: Final = 1_000
+"""As in the protocol; a test compares them."""
+
+LEASE_LOST_ERROR: Final = ("LeaseLost", "the worker was lost while it ran the job", "")
+
+
+class Working:
+    def __init__(self, partition: Partition, dispatcher: Dispatcher):
+        self._partition = partition
+        self._dispatcher = dispatcher
+
+    # ---- answers of handlers -----------------------------------------------------------------
+
+    def ack(
+        self, session: Session, command: commands.Ack, found: Found, moment: Moment
+    ) -> list[ItemRefusal]:
+        refused: list[ItemRefusal] = []
+        touched: dict[QueueState, None] = {}
+        for at, (held, result) in enumerate(command.items):
+            job = session.leases.get(held.token)
+            if job is None:
+                if not self._was_completed_by(held, found):
+                    refused.append(_lease_lost(at, held))
+                continue
+            queue = self._partition.queues_by_key[job.queue]
+            self._complete(queue, job, result, moment)
+            touched[queue] = None
+        self._go_on(session, command.credit, touched, moment)
+        return refused
+
+    def _complete(self, queue: QueueState, job: Job, result: bytes | None, moment: Moment) -> None:
+        partition = self._partition
+        partition.end_lease(job)
+        partition.transit(queue, job, Event.ACK, Change.COMPLETED)
+        job.finished_at_ms = moment.now_ms
+        job.result = result
+        stats = queue.stats
+        stats.completed += 1
+        stats.duration_seconds_completed.observe(_ran_seconds(job, moment))
+        if queue.ring is not None:
+            partition.emit(queue, EventNumber.COMPLETED, moment, job, {})
+            partition.emit_drained_if_empty(queue, moment)
+        if queue.waits:
+            partition.answer_waits(queue, job)
+
+    def fail(
+        self, session: Session, command: commands.Fail, found: Found, moment: Moment
+    ) -> list[ItemRefusal]:
+        refused: list[ItemRefusal] = []
+        touched: dict[QueueState, None] = {}
+        for at, (held, error, retry_ms) in enumerate(command.items):
+            job = session.leases.get(held.token)
+            if job is None:
+                if not self._was_given_back_by(held, found):
+                    refused.append(_lease_lost(at, held))
+                continue
+            queue = self._partition.queues_by_key[job.queue]
+            self._fail_one(queue, job, error, retry_ms, moment, session.worker)
+            touched[queue] = None
+        self._go_on(session, command.credit, touched, moment)
+        return refused
+
+    def _fail_one(
+        self,
+        queue: QueueState,
+        job: Job,
+        error: AttemptError,
+        retry_ms: int | None,
+        moment: Moment,
+        worker: str,
+    ) -> None:
+        partition = self._partition
+        stats = queue.stats
+        stats.attempts_failed += 1
+        stats.duration_seconds_failed.observe(_ran_seconds(job, moment))
+        partition.note_attempt(
+            job, job.token, job.attempt, AttemptOutcome.FAILED, error, moment, worker
+        )
+        partition.end_lease(job)
+        job.failures += 1
+        if retry_ms == -1 or job.failures >= job.options.attempts:
+            partition.finish_failed(queue, job, Event.FAIL, FailReason.ERROR, moment)
+            partition.emit_drained_if_empty(queue, moment)
+            return
+        stats.retries += 1
+        if retry_ms is None:
+            retry_ms = backoff_ms(job.options.backoff, job.failures, partition.random.random())
+        run_at_ms = moment.now_ms + retry_ms
+        if retry_ms > 0:
+            partition.delay(queue, job, Event.RETRY_LATER, run_at_ms)
+        else:
+            partition.wait_again(queue, job, Event.RETRY_AT_ONCE, partition.take_seq())
+        if queue.ring is not None:
+            details = {"run_at_ms": run_at_ms, "failures": job.failures, "error": error.message}
+            partition.emit(queue, EventNumber.RETRYING, moment, job, details)
+
+    def release(
+        self, session: Session, command: commands.Release, found: Found, moment: Moment
+    ) -> list[ItemRefusal]:
+        refused: list[ItemRefusal] = []
+        touched: dict[QueueState, None] = {}
+        for at, (held, delay_ms) in enumerate(command.items):
+            job = session.leases.get(held.token)
+            if job is None:
+                if not self._was_given_back_by(held, found):
+                    refused.append(_lease_lost(at, held))
+                continue
+            queue = self._partition.queues_by_key[job.queue]
+            self.release_one(queue, job, delay_ms, moment)
+            touched[queue] = None
+        self._go_on(session, command.credit, touched, moment)
+        return refused
+
+    def release_one(self, queue: QueueState, job: Job, delay_ms: int, moment: Moment) -> None:
+        """Give a lease back, at no cost to the job: it keeps its place, or waits for delay_ms."""
+        partition = self._partition
+        partition.end_lease(job)
+        job.releases += 1
+        queue.stats.attempts_released += 1
+        if delay_ms > 0:
+            partition.delay(queue, job, Event.RELEASE_LATER, moment.now_ms + delay_ms)
+            kind = EventNumber.DELAYED
+        else:
+            partition.wait_again(queue, job, Event.RELEASE)
+            kind = EventNumber.WAITING
+        partition.emit(queue, kind, moment, job, {"released": True})
+
+    def _go_on(
+        self, session: Session, credit: int, touched: dict[QueueState, None], moment: Moment
+    ) -> None:
+        """Slots came free: give the worker, and the queues' other workers, their next jobs."""
+        if credit:
+            self._partition.add_credit(session, credit)
+        for queue in touched:
+            self._dispatcher.dispatch(queue, moment)
+        if credit and session.credit > 0:
+            self._dispatch_others(session, touched, moment)
+
+    def _dispatch_others(
+        self, session: Session, done: dict[QueueState, None], moment: Moment
+    ) -> None:
+        for queue in self._partition.queues_of(session):
+            if queue not in done:
+                self._dispatcher.dispatch(queue, moment)
+
+    # ---- answers that come twice, or too late --------------------------------------------------
+
+    def stale(self, session: Session, items: list[Held]) -> list[Held]:
+        """Those of which the session holds no lease: whether they are repeated or too late stands
+        on disk, with the job."""
+        return [held for held in items if held.token not in session.leases]
+
+    def _job_of(self, held: Held, found: Found) -> Job | None:
+        queue = self._partition.queues.get(held.queue)
+        return None if queue is None else self._partition.find(queue, held.id, found)
+
+    def _was_completed_by(self, held: Held, found: Found) -> bool:
+        job = self._job_of(held, found)
+        return job is not None and job.token == held.token and job.state is State.COMPLETED
+
+    def _was_given_back_by(self, held: Held, found: Found) -> bool:
+        """An expired lease takes its token from the job (see lose), so a job that has it and is
+        not active was failed or released by its holder."""
+        job = self._job_of(held, found)
+        return (
+            job is not None
+            and job.token == held.token
+            and job.state in (State.WAITING, State.DELAYED, State.FAILED)
+        )
+
+    # ---- keeping a lease ---------------------------------------------------------------------
+
+    def extend(self, session: Session, items: list[Held]) -> list[ItemRefusal]:
+        return [
+            _lease_lost(at, held)
+            for at, held in enumerate(items)
+            if held.token not in session.leases
+        ]
+
+    def report(
+        self, session: Session, reports: list[commands.Report], moment: Moment
+    ) -> list[ItemRefusal]:
+        refused: list[ItemRefusal] = []
+        for at, report in enumerate(reports):
+            job = session.leases.get(report.token)
+            if job is None:
+                refused.append(ItemRefusal(at, Refusal.LEASE_LOST, f"lease {report.token} is lost"))
+                continue
+            queue = self._partition.queues_by_key[job.queue]
+            if report.progress is not None:
+                job.progress = report.progress
+                self._partition.emit(
+                    queue, EventNumber.PROGRESS, moment, job, {"progress": report.progress}
+                )
+            self._log(job, report.lines)
+            queue.jobs[job.id] = job
+            self._partition.open.touch(job, Change.REWRITTEN)
+        return refused
+
+    def _log(self, job: Job, lines: list[tuple[int, str]]) -> None:
+        for at_ms, text in lines:
+            job.log_lines += 1
+            if job.log_lines <= LOG_LINES_PER_JOB_MAX:
+                self._partition.open.logs.append(LogRow(job.seq, job.log_lines, at_ms, text))
+
+    # ---- losing it ---------------------------------------------------------------------------
+
+    def lose_all(self, session: Session, moment: Moment, counted: bool) -> list[Token]:
+        """The leases of a session ran out. Returns the tokens.
+
+        Args:
+            counted: as crashes; not after a restart of the daemon, which is not the jobs' fault.
+        """
+        tokens = list(session.leases)
+        touched: dict[QueueState, None] = {}
+        for token in tokens:
+            job = session.leases[token]
+            queue = self._partition.queues_by_key[job.queue]
+            self._lose(queue, job, moment, session.worker, counted)
+            touched[queue] = None
+        for queue in touched:
+            self._dispatcher.dispatch(queue, moment)
+        return tokens
+
+    def _lose(
+        self, queue: QueueState, job: Job, moment: Moment, worker: str, counted: bool
+    ) -> None:
+        partition = self._partition
+        queue.stats.attempts_lost += 1
+        partition.note_attempt(
+            job, job.token, job.attempt, AttemptOutcome.LOST, LEASE_LOST_ERROR, moment, worker
+        )
+        partition.end_lease(job)
+        job.token = NO_TOKEN
+        if counted:
+            job.crashes += 1
+        else:
+            job.releases += 1
+        details = {"crashes": job.crashes, "worker": worker}
+        partition.emit(queue, EventNumber.LOST, moment, job, details)
+        if job.crashes >= job.options.max_crashes:
+            partition.finish_failed(queue, job, Event.CRASH, FailReason.CRASHED, moment)
+            partition.emit_drained_if_empty(queue, moment)
+        else:
+            partition.wait_again(queue, job, Event.EXPIRE)
+
+
+def _lease_lost(at: int, held: Held) -> ItemRefusal:
+    return ItemRefusal(
+        at,
+        Refusal.LEASE_LOST,
+        f"lease {held.token} of job {held.id} in {held.queue} is lost: nothing was changed",
+    )
+
+
+def _ran_seconds(job: Job, moment: Moment) -> float:
+    return max(0, moment.now_ms - job.started_at_ms) / 1000
