@@ -1,0 +1,30 @@
+"""The only reader of time on the server; everybody else is given a Clock or a number.
+
+Two clocks, never mixed. `now_ms` is wall time: it is stored and compared after a restart, and it
+may jump when somebody sets it. `monotonic` only rises: it times leases, timers and measurements of
+this process, and means nothing outside it. When the wall clock is set back, delayed jobs come due
+later by as much and nothing else changes: no lease is timed by it.
+"""
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tests bring their own, which stands still until told to move."""
+
+    def now_ms(self) -> int:
+        """Wall time in Unix milliseconds."""
+
+    def monotonic(self) -> float:
+        """Seconds since some instant; on Linux not counting while the machine is suspended."""
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()

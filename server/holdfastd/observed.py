@@ -1,0 +1,52 @@
+"""What the process observes of itself, as plain numbers that the hot path may raise for nothing.
+
+What belongs to one queue is in `engine.stats`; this is the rest: commits, commands, connections,
+bytes. The pipeline and the listener write it, `web.metrics` gives it Prometheus names. Everything
+counts from the start of the process. Written by the event loop's thread only.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from holdfastd.engine.stats import Histogram
+
+COMMIT_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+"""One fsync takes 0.25 to 0.45 ms (DESIGN.md, section 4): fine steps around it, coarse above."""
+COMMIT_COMMANDS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
+LAG_SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+
+
+@dataclass(slots=True)
+class Observed:
+    """One per process; made by the daemon, handed to those who count."""
+
+    # Written by the pipeline.
+    commit_seconds: Histogram = field(default_factory=lambda: Histogram(COMMIT_SECONDS))
+    """`Store.apply`, from the call to its return: thread hop, transaction and fsync."""
+    commit_commands: Histogram = field(default_factory=lambda: Histogram(COMMIT_COMMANDS))
+    """Commands carried by one commit."""
+    commands_waiting: int = 0
+    """Commands applied whose batch is not yet durable: in the open batch and in the one in
+    flight."""
+    checkpoints: int = 0
+    store_full: int = 0
+    """Times that a batch was refused for want of space and kept."""
+
+    # Written by the listener and its connections.
+    commands: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By (name of the message in lower case, status): "ok", or the class of the error code:
+    "protocol", "auth", "bad_request", "conflict", "capacity", "internal"."""
+    connections_opened: int = 0
+    connections_rejected: Counter[str] = field(default_factory=Counter)
+    """By reason: "limit", "draining", "protocol_version", "handshake_timeout"."""
+    protocol_errors: Counter[str] = field(default_factory=Counter)
+    """By the name of the error code in lower case, such as "bad_frame"."""
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    backpressure_seconds: float = 0.0
+    """Time for which reading from a connection was paused, summed over the connections."""
+
+    # Written by the daemon.
+    loop_lag_seconds: Histogram = field(default_factory=lambda: Histogram(LAG_SECONDS))
+    """How late a timer of the event loop runs, sampled twice a second."""
