@@ -1,0 +1,6 @@
+"""Holdfast's daemon: a durable job queue over TCP."""
+
+from typing import Final
+
+VERSION: Final = "0.1.0"
+"""As in pyproject.toml; a test compares the two."""

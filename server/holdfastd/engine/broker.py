@@ -618,7 +618,7 @@ class Engine:
         self._partition.is_draining = True
         self.refuses_jobs = Refusal.DRAINING
 
-    # ---- for metrics --------------------------------------------------------------------------
+    # ---- for people and metrics --------------------------------------------------------------------------
 
     @property
     def queues(self) -> dict[str, QueueState]:
@@ -627,6 +627,16 @@ class Engine:
     @property
     def sessions(self) -> dict[str, Session]:
         return self._partition.sessions
+
+    def queue_name(self, key: QueueKey) -> str | None:
+        """None = it has been removed."""
+        queue = self._partition.queues_by_key.get(key)
+        return None if queue is None else queue.name
+
+    def session_name(self, key: SessionKey) -> str:
+        """Name of a session's worker; "" = none, or it is gone."""
+        session = self._partition.sessions_by_key.get(key)
+        return "" if session is None else session.worker
 
     @property
     def lease_count(self) -> int:

@@ -20,7 +20,6 @@ class Refusal(Enum):
     DISK_FULL = auto()
     DRAINING = auto()
     TOO_MANY = auto()
-    UNEXPECTED = auto()
 
 
 class RevokeReason(Enum):

@@ -1,0 +1,115 @@
+"""What the engine says, and what was read, as wire messages."""
+
+from typing import Any, Final
+
+from holdfast.wire import messages as wire
+from holdfast.wire.constants import CancelReason, ErrorCode, ItemStatus
+from holdfastd.engine.changes import AttemptRow, JobRow
+from holdfastd.engine.model import State
+from holdfastd.engine.outputs import (
+    Answer,
+    AnswerItems,
+    Deliver,
+    ItemExisting,
+    ItemRefusal,
+    Notify,
+    Output,
+    Refusal,
+    Refuse,
+    Revoke,
+    RevokeReason,
+)
+from holdfastd.store.base import JobDetail
+
+ERROR_CODE_OF: Final[dict[Refusal, ErrorCode]] = {
+    Refusal.OUT_OF_ORDER: ErrorCode.OUT_OF_ORDER,
+    Refusal.UNKNOWN_QUEUE: ErrorCode.UNKNOWN_QUEUE,
+    Refusal.UNKNOWN_JOB: ErrorCode.UNKNOWN_JOB,
+    Refusal.LEASE_LOST: ErrorCode.LEASE_LOST,
+    Refusal.WRONG_STATE: ErrorCode.WRONG_STATE,
+    Refusal.NOT_EMPTY: ErrorCode.NOT_EMPTY,
+    Refusal.BUSY: ErrorCode.BUSY,
+    Refusal.DISK_FULL: ErrorCode.DISK_FULL,
+    Refusal.DRAINING: ErrorCode.DRAINING,
+    Refusal.TOO_MANY: ErrorCode.TOO_MANY,
+}
+CANCEL_REASON_OF: Final[dict[RevokeReason, CancelReason]] = {
+    RevokeReason.LEASE_LOST: CancelReason.LEASE_LOST,
+    RevokeReason.REMOVED: CancelReason.REMOVED,
+}
+
+
+def message_of(output: Output) -> wire.Message | None:
+    """None = it is not a message but something the listener has to do (Welcome, Displace, Show)."""
+    match output:
+        case Answer():
+            return wire.Reply(output.request, output.result)
+        case AnswerItems():
+            return wire.Reply(output.request, [_item(item) for item in output.items])
+        case Refuse():
+            code = ERROR_CODE_OF[output.refusal]
+            return wire.Error(output.request, int(code), output.message, {})
+        case Deliver():
+            return wire.Jobs(output.items)
+        case Revoke():
+            return wire.Cancel([(token, int(CANCEL_REASON_OF[why])) for token, why in output.items])
+        case Notify():
+            return wire.Events(output.queue, [tuple(event) for event in output.events])
+        case _:
+            return None
+
+
+def _item(item: Any) -> Any:
+    if isinstance(item, ItemExisting):
+        return (item.at, int(ItemStatus.EXISTING), item.state)
+    if isinstance(item, ItemRefusal):
+        return (item.at, int(ERROR_CODE_OF[item.refusal]), item.message)
+    return item
+
+
+def job_map(queue: str, row: JobRow, worker: str = "") -> dict[str, Any]:
+    """A job as GET, LIST and WAIT show it; the keys are those of protocol.md, Job."""
+    return {
+        "queue": queue,
+        "id": row.id,
+        "name": row.name,
+        "state": int(row.state),
+        "priority": row.priority,
+        "created_at_ms": row.created_at_ms,
+        "run_at_ms": row.run_at_ms,
+        "started_at_ms": row.started_at_ms,
+        "finished_at_ms": row.finished_at_ms,
+        "attempt": row.failures + row.crashes + (row.state is not State.FAILED),
+        "attempts": row.options.attempts,
+        "failures": row.failures,
+        "crashes": row.crashes,
+        "releases": row.releases,
+        "max_crashes": row.options.max_crashes,
+        "progress": row.progress,
+        "payload": None if row.is_damaged else row.payload,
+        "result": row.result,
+        "reason": int(row.fail_reason),
+        "token": int(row.token),
+        "worker": worker,
+    }
+
+
+def job_detail_map(queue: str, detail: JobDetail, worker: str = "") -> dict[str, Any]:
+    return {
+        **job_map(queue, detail.row, worker),
+        "errors": [_attempt_map(attempt) for attempt in detail.attempts],
+        "logs": [(log.number, log.at_ms, log.text) for log in detail.logs],
+    }
+
+
+def _attempt_map(attempt: AttemptRow) -> dict[str, Any]:
+    return {
+        "attempt": attempt.attempt,
+        "outcome": int(attempt.outcome),
+        "started_at_ms": attempt.started_at_ms,
+        "ended_at_ms": attempt.ended_at_ms,
+        "type": attempt.error_type,
+        "message": attempt.error_message,
+        "traceback": attempt.error_traceback,
+        "worker": attempt.worker,
+    }

@@ -1,0 +1,191 @@
+"""The TCP port: accepts connections, hands them the pipeline's outputs, lets them go at the end."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+from holdfast.wire import messages as wire
+from holdfast.wire.constants import (
+    FRAME_BYTES_MAX,
+    ITEMS_MAX,
+    PROTOCOL_VERSION,
+    PROTOCOL_VERSION_MIN,
+    ErrorCode,
+)
+from holdfastd import VERSION
+from holdfastd.engine.model import QueueSettings
+from holdfastd.engine.outputs import Displace, Output, Refuse, Show, Welcome
+from holdfastd.net.answers import ERROR_CODE_OF, message_of
+from holdfastd.net.peer import Peer
+from holdfastd.net.reader import Reader
+from holdfastd.net.requests import Requests
+from holdfastd.observed import Observed
+from holdfastd.pipeline import Pipeline
+
+BACKLOG: Final = 4096
+"""Connections the kernel holds for us, as after a restart when every worker comes back at once."""
+NONCE_BYTES: Final = 16
+STORE_BEHIND: Final = "the store is behind"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSettings:
+    host: str
+    port: int
+    """0 = any free one."""
+    connections_max: int
+    handshake_timeout_s: float
+    payload_bytes_max: int
+    heartbeat_ms: int
+    lease_ms: int
+    grace_ms: int
+
+
+class Listener:
+    def __init__(self, pipeline: Pipeline, settings: ListenerSettings, observed: Observed):
+        self.pipeline = pipeline
+        self.observed = observed
+        self.handshake_timeout_s = settings.handshake_timeout_s
+        self.reader = Reader(pipeline.store, pipeline.engine, self._say_one)
+        self.requests = Requests(settings.payload_bytes_max, self._settings_of)
+        self._settings = settings
+        self._peers: dict[int, Peer] = {}
+        self._last_number = 0
+        self._server: asyncio.Server | None = None
+        self._is_draining = False
+        pipeline.connect(self)
+        pipeline.on_pressure = self._on_pressure
+
+    def _settings_of(self, name: str) -> QueueSettings:
+        queue = self.pipeline.engine.queues.get(name)
+        return QueueSettings() if queue is None else queue.settings
+
+    # ---- life ----------------------------------------------------------------------------------
+
+    async def start(self) -> tuple[str, int]:
+        """Listen. Returns the address. Raises OSError if it is in use or not ours."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Peer(self), settings.host, settings.port, backlog=BACKLOG
+        )
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return host, port
+
+    async def run(self) -> None:
+        """Answer reads; until cancelled."""
+        await self.reader.run()
+
+    async def drain(self, retry_after_ms: int = 500) -> None:
+        """Accept nobody any more, tell everybody to come back later."""
+        self._is_draining = True
+        if self._server is not None:
+            self._server.close()
+        for peer in list(self._peers.values()):
+            peer.say([wire.Goaway({"reason": "restart", "retry_after_ms": retry_after_ms})])
+
+    async def close(self) -> None:
+        """Close every connection, after what was said to it has been sent."""
+        for peer in list(self._peers.values()):
+            peer.close()
+        if self._server is not None:
+            self._server.close()
+
+    def abort(self) -> None:
+        """Cut every connection now; for clients that do not read."""
+        for peer in list(self._peers.values()):
+            peer.abort()
+
+    @property
+    def connections(self) -> dict[str, int]:
+        """Open connections by role."""
+        roles = {"producer": 0, "worker": 0, "unidentified": 0}
+        for peer in self._peers.values():
+            roles[peer.role] += 1
+        return roles
+
+    # ---- for connections -----------------------------------------------------------------------
+
+    def opened(self, peer: Peer) -> int | None:
+        self.observed.connections_opened += 1
+        if len(self._peers) >= self._settings.connections_max or self._is_draining:
+            reason = "draining" if self._is_draining else "limit"
+            self.observed.connections_rejected[reason] += 1
+            return None
+        self._last_number += 1
+        self._peers[self._last_number] = peer
+        if self.pipeline.is_behind:
+            peer.stop_reading(STORE_BEHIND)
+        return self._last_number
+
+    def closed(self, peer: Peer) -> None:
+        self._peers.pop(peer.number, None)
+
+    def hello(self) -> wire.Hello:
+        moment = self.pipeline.moment()
+        return wire.Hello(
+            {
+                "protocol": [PROTOCOL_VERSION_MIN, PROTOCOL_VERSION],
+                "server": f"holdfastd {VERSION}",
+                "features": [],
+                "limits": {
+                    "frame_bytes": FRAME_BYTES_MAX,
+                    "payload_bytes": self._settings.payload_bytes_max,
+                    "items": ITEMS_MAX,
+                },
+                "epoch": self.pipeline.epoch,
+                "nonce": os.urandom(NONCE_BYTES),
+                "now_ms": moment.now_ms,
+            }
+        )
+
+    def welcome_info(self) -> dict[str, Any]:
+        return {
+            "protocol": PROTOCOL_VERSION,
+            "heartbeat_ms": self._settings.heartbeat_ms,
+            "lease_ms": self._settings.lease_ms,
+            "grace_ms": self._settings.grace_ms,
+        }
+
+    # ---- outputs of durable batches --------------------------------------------------------------
+
+    def send(self, outputs: list[Output]) -> None:
+        """Say what a durable batch leads to; all messages of a connection in one write."""
+        said: dict[int, list[wire.Message]] = {}
+        for output in outputs:
+            message = message_of(output)
+            if message is not None:
+                if isinstance(output, Refuse):
+                    status = ERROR_CODE_OF[output.refusal].name.lower()
+                    self.observed.commands["refused", status] += 1
+                said.setdefault(output.connection, []).append(message)
+            elif isinstance(output, Show):
+                self.reader.show(output.connection, output.request, output.queue, output.id)
+            else:
+                self._act(output)
+        for number, messages in said.items():
+            peer = self._peers.get(number)
+            if peer is not None:
+                peer.say(messages)
+
+    def _act(self, output: Output) -> None:
+        peer = self._peers.get(output.connection)
+        if peer is None:
+            return
+        if isinstance(output, Welcome):
+            peer.welcome(output.resumed, output.last_request, output.lost)
+        elif isinstance(output, Displace):
+            peer.refuse(ErrorCode.SESSION_TAKEN, "another connection has resumed this session")
+
+    def _say_one(self, connection: int, message: wire.Message) -> None:
+        peer = self._peers.get(connection)
+        if peer is not None:
+            peer.say([message])
+
+    def _on_pressure(self, is_behind: bool) -> None:
+        for peer in list(self._peers.values()):
+            if is_behind:
+                peer.stop_reading(STORE_BEHIND)
+            else:
+                peer.go_on_reading(STORE_BEHIND)

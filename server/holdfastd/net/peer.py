@@ -1,0 +1,269 @@
+"""One connection: bytes in, commands to the pipeline; messages out, bytes. No rules of the queue.
+
+Reading stops while the client does not read what we send, and while the store is behind; a client
+that lets more than OUTPUT_BYTES_MAX pile up is cut off, and its leases go the way of any lost
+connection.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
+
+from holdfast.wire import messages as wire
+from holdfast.wire.checks import Refusal, shown
+from holdfast.wire.connection import ProtocolError, ServerConnection
+from holdfast.wire.constants import (
+    PROTOCOL_VERSION,
+    PROTOCOL_VERSION_MIN,
+    SESSION_ID_LENGTH_MAX,
+    ErrorCode,
+)
+from holdfastd.engine import commands
+from holdfastd.engine.model import Token
+from holdfastd.observed import Observed
+from holdfastd.net.reader import Reader
+from holdfastd.net.requests import Requests
+from holdfastd.pipeline import Pipeline
+
+OUTPUT_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Unsent bytes of one connection: four of the largest frames."""
+ORIGIN_TEXT_LENGTH_MAX: Final = 256
+
+
+class Owner(Protocol):
+    """What a connection needs of its listener."""
+
+    pipeline: Pipeline
+    reader: Reader
+    requests: Requests
+    observed: Observed
+    handshake_timeout_s: float
+
+    def hello(self) -> wire.Hello: ...
+    def welcome_info(self) -> dict[str, Any]:
+        """The parts of WELCOME that are the same for all."""
+
+    def opened(self, peer: "Peer") -> int | None:
+        """A number for the connection; None = there are too many."""
+
+    def closed(self, peer: "Peer") -> None: ...
+
+
+class Peer(asyncio.Protocol):
+    """Attributes:
+    number: of this connection, never used again while the daemon runs; 0 = not accepted.
+    role: "worker", "producer", or "unidentified" before IDENTIFY.
+    """
+
+    def __init__(self, owner: Owner):
+        self._owner = owner
+        self._wire = ServerConnection()
+        self._transport: asyncio.Transport | None = None
+        self._handshake: asyncio.TimerHandle | None = None
+        self._session_id = ""
+        self._is_attached = False
+        self._stops: set[str] = set()
+        """Why reading is stopped; empty = it is not."""
+        self._stopped_at = 0.0
+        self.number = 0
+        self.role = "unidentified"
+
+    # ---- asyncio.Protocol ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        number = self._owner.opened(self)
+        self.say([self._owner.hello()])
+        if number is None:
+            self.refuse(ErrorCode.BUSY, "too many connections: try again later")
+            return
+        self.number = number
+        loop = asyncio.get_running_loop()
+        self._handshake = loop.call_later(self._owner.handshake_timeout_s, self._too_late)
+
+    def _too_late(self) -> None:
+        self._owner.observed.connections_rejected["handshake_timeout"] += 1
+        seconds = self._owner.handshake_timeout_s
+        self.refuse(ErrorCode.HANDSHAKE_TIMEOUT, f"no IDENTIFY came within {seconds:g} s")
+
+    def data_received(self, data: bytes) -> None:
+        self._owner.observed.received_bytes += len(data)
+        try:
+            for message in self._wire.receive(data):
+                self._handle(message)
+        except ProtocolError as error:
+            self._owner.observed.protocol_errors[error.code.name.lower()] += 1
+            self.refuse(error.code, str(error))
+
+    def eof_received(self) -> bool:
+        return False  # close: a client that half-closes is going
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+        if self._is_attached:
+            self._is_attached = False
+            self._owner.pipeline.submit(self.number, 0, commands.Detach())
+        self._transport = None
+        self._owner.closed(self)
+
+    def pause_writing(self) -> None:
+        self.stop_reading("the client does not read")
+
+    def resume_writing(self) -> None:
+        self.go_on_reading("the client does not read")
+
+    # ---- reading -------------------------------------------------------------------------------
+
+    def stop_reading(self, reason: str) -> None:
+        """Take nothing more from this client until every reason has gone."""
+        if not self._stops and self._transport is not None:
+            self._transport.pause_reading()
+            self._stopped_at = self._owner.pipeline.moment().monotonic
+        self._stops.add(reason)
+
+    def go_on_reading(self, reason: str) -> None:
+        if reason not in self._stops:
+            return
+        self._stops.discard(reason)
+        if not self._stops and self._transport is not None:
+            stopped = self._owner.pipeline.moment().monotonic - self._stopped_at
+            self._owner.observed.backpressure_seconds += stopped
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def _handle(self, message: wire.Message | wire.MessageError) -> None:
+        if isinstance(message, wire.MessageError):
+            self._answer_error(message.request, message.code, message.text, {})
+        elif self._owner.requests.knows(message):
+            self._handle_command(message)
+        elif isinstance(message, wire.Get | wire.List):
+            self._count(message, "ok")
+            self._owner.reader.ask(self.number, message)
+        elif isinstance(message, wire.Identify):
+            self._identify(message)
+        elif isinstance(message, wire.Goodbye):
+            self._goodbye()
+
+    def _handle_command(self, message: Any) -> None:
+        pipeline = self._owner.pipeline
+        request = getattr(message, "request", 0)
+        try:
+            if request < 0:
+                raise Refusal(ErrorCode.BAD_REQUEST, f"request number {request} is negative")
+            command = self._owner.requests.command(message, pipeline.moment().now_ms)
+        except Refusal as refusal:
+            self._count(message, _class_of(refusal.code))
+            self._answer_error(request or None, refusal.code, refusal.message, refusal.details)
+        else:
+            self._count(message, "ok")
+            pipeline.submit(self.number, request, command)
+
+    def _count(self, message: wire.Message, status: str) -> None:
+        self._owner.observed.commands[type(message).__name__.lower(), status] += 1
+
+    def _answer_error(
+        self, request: int | None, code: ErrorCode, text: str, details: dict[str, Any]
+    ) -> None:
+        self.say([wire.Error(request, int(code), text, details)])
+
+    # ---- the connection itself -----------------------------------------------------------------
+
+    def _identify(self, message: wire.Identify) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None
+        try:
+            command = _attach_command(message.info)
+        except Refusal as refusal:
+            reason = refusal.code.name.lower()
+            self._owner.observed.connections_rejected[reason] += 1
+            self.refuse(refusal.code, refusal.message, refusal.details)
+            return
+        self._session_id = command.session_id
+        self.role = "worker" if command.worker else "producer"
+        self._is_attached = True
+        self._owner.pipeline.attach(self.number, command)
+
+    def welcome(self, resumed: bool, last_request: int, lost: list[Token]) -> None:
+        """The session is taken up, and that is durable."""
+        info = {
+            **self._owner.welcome_info(),
+            "session": self._session_id,
+            "resumed": resumed,
+            "last_request": last_request,
+            "lost": lost,
+        }
+        self.say([wire.Welcome(info)])
+
+    def _goodbye(self) -> None:
+        if self._is_attached:
+            self._is_attached = False
+            self._owner.pipeline.submit(self.number, 0, commands.End())
+        if self._transport is not None:
+            self._transport.close()
+
+    def refuse(self, code: ErrorCode, text: str, details: dict[str, Any] | None = None) -> None:
+        """Say why, and close."""
+        self._answer_error(None, code, text, details or {})
+        if self._transport is not None:
+            self._transport.close()
+
+    # ---- writing -------------------------------------------------------------------------------
+
+    def say(self, messages: Iterable[wire.Message]) -> None:
+        """Send messages; their batch is durable. Nothing happens if the client has gone."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        data = self._wire.send_many(messages)
+        self._owner.observed.sent_bytes += len(data)
+        transport.write(data)
+        if transport.get_write_buffer_size() > OUTPUT_BYTES_MAX:
+            transport.abort()
+
+    def close(self) -> None:
+        """After what was said has been sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _class_of(code: ErrorCode) -> str:
+    names = {1: "protocol", 2: "auth", 3: "bad_request", 4: "conflict", 5: "capacity"}
+    return names.get(code // 100, "internal")
+
+
+def _attach_command(info: dict[str, Any]) -> commands.Attach:
+    """IDENTIFY's map, checked. Raises Refusal."""
+    protocol = info.get("protocol")
+    if type(protocol) is not int or not PROTOCOL_VERSION_MIN <= protocol <= PROTOCOL_VERSION:
+        raise Refusal(
+            ErrorCode.NO_COMMON_PROTOCOL,
+            f"protocol version {shown(protocol)} is not spoken here, but "
+            f"{PROTOCOL_VERSION_MIN} to {PROTOCOL_VERSION}: use a client of that version",
+            {"min": PROTOCOL_VERSION_MIN, "max": PROTOCOL_VERSION},
+        )
+    session = info.get("session")
+    if type(session) is not str or not 0 < len(session) <= SESSION_ID_LENGTH_MAX:
+        raise Refusal(
+            ErrorCode.BAD_REQUEST,
+            f"session must be 1 to {SESSION_ID_LENGTH_MAX} characters, not {shown(session)}",
+        )
+    leases = info.get("leases") or []
+    if type(leases) is not list or not all(type(token) is int for token in leases):
+        raise Refusal(ErrorCode.BAD_REQUEST, f"leases must be tokens, not {shown(leases)}")
+    worker = info.get("worker") or {}
+    if not isinstance(worker, dict):
+        raise Refusal(ErrorCode.BAD_REQUEST, f"worker must be a map, not {shown(worker)}")
+    origin = {"client": info.get("client"), **worker}
+    return commands.Attach(
+        session,
+        str(worker.get("name", ""))[:ORIGIN_TEXT_LENGTH_MAX],
+        tuple(Token(token) for token in leases),
+        {str(key)[:64]: str(value)[:ORIGIN_TEXT_LENGTH_MAX] for key, value in origin.items()},
+    )

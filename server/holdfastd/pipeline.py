@@ -1,0 +1,221 @@
+"""The one data path: command -> engine -> open batch -> store -> and only then replies and pushes.
+
+One task runs it. While a batch is being written, commands pile up in the next one; when the write
+ends, what depended on it is said, wanted reads are done, and the next batch is closed. So there is
+no timer, one fsync carries whatever came in during the last one, and a read never overlaps with a
+write (the engine relies on that). Sockets and HTTP both go through here; neither knows the other.
+
+A batch that finds no space is kept and tried again under its number while no job is accepted; any
+other error of the store ends `run`, and with it the process.
+"""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Final, Protocol
+
+from holdfastd.clock import Clock
+from holdfastd.engine.broker import Engine
+from holdfastd.engine.changes import Batch
+from holdfastd.engine.commands import Attach, Command
+from holdfastd.engine.outputs import Output, Refusal
+from holdfastd.engine.partition import EngineSettings, Moment
+from holdfastd.observed import Observed
+from holdfastd.store.base import Recovered, Store, StoreFull
+
+FULL_RETRY_S: Final = 0.25
+"""How often a batch that found no space is tried again: within 1 s of space coming back."""
+OPEN_JOBS_MAX: Final = 20_000
+"""Jobs in the open batch above which connections stop reading: some 200 ms of writing."""
+READS_PER_HOP_MAX: Final = 64
+
+
+class Outlet(Protocol):
+    """Where the outputs of durable batches go."""
+
+    def send(self, outputs: list[Output]) -> None:
+        """Say them, in order. An output for a connection that has gone is dropped. Never raises."""
+
+
+class Pipeline:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        settings: EngineSettings,
+        random: Random,
+        observed: Observed,
+    ):
+        self.engine = Engine(settings, random)
+        self.store = store
+        self._clock = clock
+        self._observed = observed
+        self._outlet: Outlet | None = None
+        self._batch_number = 0
+        self._epoch = 0
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._stopped = asyncio.Event()
+        self._command_count = 0
+        self._is_stopping = False
+        self.on_pressure: Callable[[bool], None] = lambda pressed: None
+        """Called when the store falls behind (True) and when it has caught up (False)."""
+
+    @property
+    def epoch(self) -> int:
+        """Number of this start of the daemon."""
+        return self._epoch
+
+    @property
+    def is_behind(self) -> bool:
+        """The store cannot keep up: nothing more should be read from connections."""
+        return not self._room.is_set()
+
+    def moment(self) -> Moment:
+        return Moment(self._clock.now_ms(), self._clock.monotonic())
+
+    # ---- starting and stopping -------------------------------------------------------------------
+
+    async def open(self) -> Recovered:
+        """Open the store and load the engine.
+
+        Raises:
+            StoreRefused, StoreBroken: see the store.
+        """
+        recovered = await self.store.open()
+        self._epoch = recovered.epoch
+        self._batch_number = recovered.batch
+        self.engine.recover(
+            recovered.epoch,
+            (recovered.next_seq, recovered.next_queue, recovered.next_session),
+            recovered.queues,
+            recovered.sessions,
+            recovered.active,
+            self.moment(),
+        )
+        return recovered
+
+    def connect(self, outlet: Outlet) -> None:
+        """Where outputs go from now on."""
+        self._outlet = outlet
+
+    def drain(self) -> None:
+        """Lease and accept nothing more; go on writing what workers answer."""
+        self.engine.drain()
+
+    async def flush(self) -> None:
+        """Wait until everything submitted so far is durable and has been said."""
+        self._idle.clear()
+        self._wake.set()
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """Stop `run` after what is open has been written, and close the store."""
+        await self.flush()
+        self._is_stopping = True
+        self._wake.set()
+        await self._stopped.wait()
+        await self.store.close()
+
+    # ---- commands --------------------------------------------------------------------------------
+
+    def attach(self, connection: int, command: Attach) -> None:
+        self.engine.attach(connection, command, self.moment())
+        self._submitted()
+
+    def submit(self, connection: int, request: int, command: Command) -> None:
+        """Apply one command; what it leads to is said when it is durable."""
+        self.engine.apply(connection, request, command, self.moment())
+        self._submitted()
+
+    def _submitted(self) -> None:
+        self._command_count += 1
+        self._wake.set()
+        if self._room.is_set() and self.engine.open_job_count > OPEN_JOBS_MAX:
+            self._room.clear()
+            self.on_pressure(True)
+
+    # ---- the loop --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Write, say, read, again; until `close`.
+
+        Raises:
+            StoreBroken, StoreDeposed: the process must end at once.
+        """
+        try:
+            while not self._is_stopping:
+                await self._wait_for_work()
+                await self._cycle()
+        finally:
+            self._stopped.set()
+
+    async def _cycle(self) -> None:
+        self.engine.tick(self.moment())
+        await self._write()
+        await self._read()
+        if self.store.needs_checkpoint():
+            await self.store.checkpoint()
+            self._observed.checkpoints += 1
+        if not (self.engine.has_open_batch or self.engine.wants_reads):
+            self._idle.set()
+
+    async def _wait_for_work(self) -> None:
+        """Return when there is something to write or read, or time has come for the engine."""
+        if self.engine.has_open_batch or self.engine.wants_reads:
+            return
+        self._wake.clear()
+        self._idle.set()
+        delay_s = self.engine.next_tick_s(self.moment())
+        if delay_s <= 0:
+            return
+        timer = asyncio.get_running_loop().call_later(delay_s, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+
+    async def _write(self) -> None:
+        if not self.engine.has_open_batch:
+            return
+        batch, outputs = self.engine.close_batch()
+        command_count, self._command_count = self._command_count, 0
+        self._observed.commands_waiting = command_count
+        if not batch.is_empty:
+            self._batch_number += 1
+            batch.number = self._batch_number
+            started = self._clock.monotonic()
+            await self._apply(batch)
+            self._observed.commit_seconds.observe(self._clock.monotonic() - started)
+            self._observed.commit_commands.observe(command_count)
+        if not self._room.is_set():
+            self._room.set()
+            self.on_pressure(False)
+        if self._outlet is not None:
+            self._outlet.send(outputs)
+
+    async def _apply(self, batch: Batch) -> None:
+        """Write it, however long the disk is full."""
+        while True:
+            try:
+                await self.store.apply(batch)
+            except StoreFull:
+                self._observed.store_full += 1
+                if self.engine.refuses_jobs is None:
+                    self.engine.refuses_jobs = Refusal.DISK_FULL
+                await asyncio.sleep(FULL_RETRY_S)
+            else:
+                if self.engine.refuses_jobs is Refusal.DISK_FULL:
+                    self.engine.refuses_jobs = None
+                return
+
+    async def _read(self) -> None:
+        wanted = list(self.engine.take_reads().items())
+        for start in range(0, len(wanted), READS_PER_HOP_MAX):
+            some = wanted[start : start + READS_PER_HOP_MAX]
+            pages = await self.store.read([read for read, _ in some])
+            moment = self.moment()
+            for (read, then), page in zip(some, pages, strict=True):
+                self.engine.answer(read, then, page, moment)
