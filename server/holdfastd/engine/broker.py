@@ -618,7 +618,7 @@ class Engine:
         self._partition.is_draining = True
         self.refuses_jobs = Refusal.DRAINING
 
-    # ---- for people and metrics --------------------------------------------------------------------------
+    # ---- going down -------------------------------------------------------------------------
 
     @property
     def queues(self) -> dict[str, QueueState]:

@@ -14,8 +14,6 @@ from holdfastd.engine.model import Change, FailReason, Job, QueueKey, Seq, State
 from holdfastd.engine.partition import EventNumber, Moment, Partition
 from holdfastd.engine.queue import (
     HEAD_BYTES_MAX,
-    HEAD_JOBS_MAX,
-    IDLE_HEAD_JOBS_MAX,
     QueueState,
 )
 from holdfastd.engine.session import Session
@@ -31,7 +29,7 @@ class Dispatcher:
 
     def dispatch(self, queue: QueueState, moment: Moment) -> None:
         """Lease as many of the queue's jobs as its limits and its workers' credit allow."""
-        self._fit_head(queue)
+        self._read_page_if_low(queue)
         if queue.is_paused or queue.is_clearing or self._partition.is_draining:
             return
         while queue.ready:
@@ -96,16 +94,6 @@ class Dispatcher:
         return True
 
     # ---- reading what is beyond the horizon --------------------------------------------------
-
-    def _fit_head(self, queue: QueueState) -> None:
-        """A queue that somebody works on keeps a long head, one that nobody does a short one."""
-        head = queue.head
-        if queue.subscribers:
-            head.count_max = HEAD_JOBS_MAX
-        elif head.count_max != IDLE_HEAD_JOBS_MAX:
-            head.count_max = IDLE_HEAD_JOBS_MAX
-            self._partition.forget_unchanged(queue, head.cut())
-        self._read_page_if_low(queue)
 
     def _read_page_if_low(self, queue: QueueState) -> None:
         head = queue.head

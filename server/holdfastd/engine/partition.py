@@ -42,7 +42,7 @@ from holdfastd.engine.model import (
 )
 from holdfastd.engine.openbatch import OpenBatch
 from holdfastd.engine.outputs import Show
-from holdfastd.engine.queue import QueueState
+from holdfastd.engine.queue import HEAD_JOBS_MAX, IDLE_HEAD_JOBS_MAX, QueueState
 from holdfastd.engine.session import Session
 from holdfastd.engine.transitions import Event, InvariantError, move
 
@@ -176,13 +176,17 @@ class Partition:
 
     def _subscribe_one(self, session: Session, queue: QueueState) -> None:
         queue.subscribers[session] = None
+        queue.head.count_max = HEAD_JOBS_MAX
         if session.credit > 0:
             queue.ready[session] = None
 
     def unsubscribe(self, session: Session) -> None:
         for queue in self.queues_of(session):
-            queue.subscribers.pop(session, None)
             queue.ready.pop(session, None)
+            queue.subscribers.pop(session, None)
+            if not queue.subscribers:  # nobody works on it: a short head will do
+                queue.head.count_max = IDLE_HEAD_JOBS_MAX
+                self.forget_unchanged(queue, queue.head.cut())
         session.queues = []
         session.credit = 0
 
