@@ -10,9 +10,8 @@ other error of the store ends `run`, and with it the process.
 """
 
 import asyncio
-from collections.abc import Callable
 from random import Random
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfastd.clock import Clock
 from holdfastd.engine.broker import Engine
@@ -22,6 +21,9 @@ from holdfastd.engine.outputs import Output, Refusal
 from holdfastd.engine.partition import EngineSettings, Moment
 from holdfastd.observed import Observed
 from holdfastd.store.base import Recovered, Store, StoreFull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FULL_RETRY_S: Final = 0.25
 """How often a batch that found no space is tried again: within 1 s of space coming back."""

@@ -20,9 +20,9 @@ from holdfast.wire.constants import (
 )
 from holdfastd.engine import commands
 from holdfastd.engine.model import Token
-from holdfastd.observed import Observed
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
+from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
 
 OUTPUT_BYTES_MAX: Final = 16 * 1024 * 1024

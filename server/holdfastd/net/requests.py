@@ -265,7 +265,9 @@ class Requests:
 
 def _job_options(options: dict[str, Any]) -> JobOptions:
     """The rarely given options, checked before; the shared default when none is given."""
-    rare = {name: options[name] for name in ("attempts", "max_crashes") if name in options}
+    rare: dict[str, Any] = {
+        name: options[name] for name in ("attempts", "max_crashes") if name in options
+    }
     if "backoff" in options:
         rare["backoff"] = _backoff(options["backoff"])
     return JobOptions(**rare) if rare else DEFAULT_OPTIONS
@@ -284,15 +286,7 @@ def _backoff(backoff: dict[str, Any]) -> Backoff:
 
 
 def check_state(value: object) -> State | None:
-    if value is None:
-        return None
-    try:
-        return State(value)
-    except ValueError:
-        states = ", ".join(f"{state.value} {state.name.lower()}" for state in State)
-        raise Refusal(
-            ErrorCode.BAD_REQUEST, f"{shown(value)} is no state: use one of {states}"
-        ) from None
+    return None if value is None else State(check_integer("state", value, 1, len(State)))
 
 
 def _check_credit(value: object) -> int:
