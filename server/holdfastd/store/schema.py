@@ -1,0 +1,56 @@
+"""Which files are ours, and how an older one becomes a current one.
+
+`application_id` says that a file is ours, `user_version` which migrations it has seen. A newer
+file is refused unread: nobody can know what this version would break in it.
+"""
+
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from holdfastd.store.base import StoreRefused
+
+APPLICATION_ID: Final = 0x484F4C44
+"""HOLD in ASCII."""
+
+
+def migrations() -> list[str]:
+    """SQL texts in order; the first one makes schema 1 of an empty file."""
+    folder = files("holdfastd.store") / "migrations"
+    texts = sorted(
+        (file.name, file.read_text("utf-8"))
+        for file in folder.iterdir()
+        if file.name.endswith(".sql")
+    )
+    return [text for _, text in texts]
+
+
+SCHEMA_VERSION: Final = len(migrations())
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the file to SCHEMA_VERSION, one transaction per migration. Raises StoreRefused."""
+    application_id = _pragma(connection, "application_id")
+    version = _pragma(connection, "user_version")
+    is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    if application_id != APPLICATION_ID and not (application_id == 0 and is_empty):
+        raise StoreRefused(
+            f"{path} is a database, but not one of Holdfast (application id {application_id:#x}): "
+            "choose another directory with --data"
+        )
+    if version > SCHEMA_VERSION:
+        raise StoreRefused(
+            f"{path} has schema {version}, this holdfastd knows up to {SCHEMA_VERSION}: start the "
+            "newer version again; nothing was read or changed"
+        )
+    for number, text in enumerate(migrations()[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {text}\n"
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
+        )
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value

@@ -1,0 +1,168 @@
+"""One statement step per kind of change: the SQL that writes a batch.
+
+The GIL is handed over once per step, so a hundred rows in one INSERT beside a busy event loop are
+many times faster than a hundred INSERTs (DESIGN.md, section 4, has the figures). Statements come in
+a few sizes, so that their compiled forms are reused. Only what varies is bound.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain, groupby
+from typing import Any, Final
+
+from holdfastd.engine.changes import AddedRow, Batch, CompletedRow
+from holdfastd.engine.model import DEFAULT_OPTIONS, State
+from holdfastd.store.codec import checksum, pack_counts, pack_options, pack_settings
+
+ROWS_PER_STEP: Final = (500, 100, 20, 4, 1)
+"""Sizes of multi-row statements: the largest stays below SQLite's 32,766 bound values; a batch
+of any size needs few steps."""
+
+
+@cache
+def _values(prefix: str, row: str, count: int, suffix: str) -> str:
+    return f"{prefix} VALUES {','.join([row] * count)}{suffix}"
+
+
+def _write(
+    connection: sqlite3.Connection,
+    prefix: str,
+    row: str,
+    rows: Sequence[Sequence[Any]],
+    suffix: str = "",
+) -> None:
+    """Run `prefix VALUES row, row, … suffix` over all rows."""
+    start = 0
+    for size in ROWS_PER_STEP:
+        while len(rows) - start >= size:
+            values = list(chain.from_iterable(rows[start : start + size]))
+            connection.execute(_values(prefix, row, size, suffix), values)
+            start += size
+
+
+def write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Every change of a batch, in its order; inside a transaction of the caller."""
+    _write_added(connection, batch.added)
+    if batch.leased:
+        _write(connection, _LEASE, "(?,?,?,?)", batch.leased, _WHERE_SEQ)
+    _write_completed(connection, batch.completed)
+    if batch.rewritten:
+        _write(connection, _REWRITE, f"({','.join('?' * 16)})", batch.rewritten, _WHERE_SEQ)
+    if batch.attempts:
+        _write(connection, _ATTEMPT, f"({','.join('?' * 10)})", batch.attempts)
+    if batch.logs:
+        _write(connection, "INSERT OR REPLACE INTO log", "(?,?,?,?)", batch.logs)
+    if batch.removed:
+        seqs = json.dumps(batch.removed)
+        for table in ("job", "attempt", "log"):
+            connection.execute(_remove_from(table, "seq"), (seqs,))
+    _write_queues_and_sessions(connection, batch)
+
+
+_WHERE_SEQ: Final = ") AS row WHERE job.seq = row.column1"
+_LEASE: Final = (
+    "UPDATE job SET state = 3, token = row.column2, session = row.column3, "
+    "started_at_ms = row.column4 FROM ("
+)
+_REWRITE: Final = (
+    "UPDATE job SET state = row.column2, priority = row.column3, ord = row.column4, "
+    "run_at_ms = row.column5, failures = row.column6, crashes = row.column7, "
+    "releases = row.column8, token = row.column9, session = row.column10, "
+    "started_at_ms = row.column11, finished_at_ms = row.column12, fail_reason = row.column13, "
+    "result = row.column14, progress = row.column15, log_lines = row.column16 FROM ("
+)
+_ATTEMPT: Final = "INSERT OR REPLACE INTO attempt"
+_COLUMNS: Final = (
+    "seq, queue, id, name, state, priority, ord, run_at_ms, created_at_ms, options, failures, "
+    "crashes, releases, token, session, started_at_ms, finished_at_ms, fail_reason, log_lines, "
+    "checksum, progress, result, payload"
+)
+_INSERT: Final = f"INSERT INTO job ({_COLUMNS})"
+_PLAIN_WAITING: Final = "(?,?,?,?,1,?,?,0,?,NULL,0,0,0,0,0,0,0,0,0,?,NULL,NULL,?)"
+_PLAIN_ACTIVE: Final = "(?,?,?,?,3,?,?,0,?,NULL,0,0,0,?,?,?,0,0,0,?,NULL,NULL,?)"
+_ANY: Final = "(?,?,?,?,?,?,?,?,?,?,0,0,0,?,?,?,0,0,0,?,NULL,NULL,?)"
+
+
+def _write_added(connection: sqlite3.Connection, rows: list[AddedRow]) -> None:
+    """Most jobs are plain: default options, not delayed; those bind 9 or 12 values, not 15."""
+    waiting: list[tuple[Any, ...]] = []
+    active: list[tuple[Any, ...]] = []
+    others: list[tuple[Any, ...]] = []
+    for row in rows:
+        (seq, queue, id, name, state, priority, order, run_at_ms, created_at_ms, options) = row[:10]
+        payload, token, session, started_at_ms = row[10:]
+        check = checksum(queue, id, name, created_at_ms, payload)
+        is_plain = options is DEFAULT_OPTIONS and not run_at_ms
+        if is_plain and state is State.WAITING and not token:
+            waiting.append((seq, queue, id, name, priority, order, created_at_ms, check, payload))
+        elif is_plain and state is State.ACTIVE:
+            active.append(
+                (
+                    seq,
+                    queue,
+                    id,
+                    name,
+                    priority,
+                    order,
+                    created_at_ms,
+                    token,
+                    session,
+                    started_at_ms,
+                    check,
+                    payload,
+                )
+            )
+        else:
+            others.append((*row[:9], pack_options(options), *row[11:], check, payload))
+    if waiting:
+        _write(connection, _INSERT, _PLAIN_WAITING, waiting)
+    if active:
+        _write(connection, _INSERT, _PLAIN_ACTIVE, active)
+    if others:
+        _write(connection, _INSERT, _ANY, others)
+
+
+_COMPLETE: Final = "UPDATE job SET state = 5, session = 0, "
+
+
+def _write_completed(connection: sqlite3.Connection, rows: list[CompletedRow]) -> None:
+    """Those without a result that ended in the same millisecond need nothing but their numbers."""
+    bare = sorted((row[1], row[0]) for row in rows if row[2] is None)
+    for finished_at_ms, group in groupby(bare, key=lambda pair: pair[0]):
+        seqs = json.dumps([seq for _, seq in group])
+        connection.execute(
+            f"{_COMPLETE}finished_at_ms = ? WHERE seq IN (SELECT value FROM json_each(?))",
+            (finished_at_ms, seqs),
+        )
+    with_result = [row for row in rows if row[2] is not None]
+    if with_result:
+        prefix = f"{_COMPLETE}finished_at_ms = row.column2, result = row.column3 FROM ("
+        _write(connection, prefix, "(?,?,?)", with_result, _WHERE_SEQ)
+
+
+def _remove_from(table: str, column: str) -> str:
+    return f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"
+
+
+def _write_queues_and_sessions(connection: sqlite3.Connection, batch: Batch) -> None:
+    if batch.queues:
+        queues = [
+            (
+                row.key,
+                row.name,
+                int(row.is_paused),
+                pack_settings(row.settings),
+                row.rate_full_at_ms,
+                pack_counts(row.counts),
+            )
+            for row in batch.queues
+        ]
+        _write(connection, "INSERT OR REPLACE INTO queue", "(?,?,?,?,?,?)", queues)
+    if batch.queues_removed:
+        connection.execute(_remove_from("queue", "key"), (json.dumps(batch.queues_removed),))
+    if batch.sessions:
+        _write(connection, "INSERT OR REPLACE INTO session", "(?,?,?,?,?)", batch.sessions)
+    if batch.sessions_removed:
+        connection.execute(_remove_from("session", "key"), (json.dumps(batch.sessions_removed),))
