@@ -7,7 +7,7 @@ connection.
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from holdfast.wire import messages as wire
 from holdfast.wire.checks import Refusal, shown
@@ -71,8 +71,8 @@ class Peer(asyncio.Protocol):
     # ---- asyncio.Protocol ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are ones in all but name.
+        self._transport = cast("asyncio.Transport", transport)
         number = self._owner.opened(self)
         self.say([self._owner.hello()])
         if number is None:
