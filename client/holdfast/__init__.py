@@ -1,0 +1,68 @@
+"""Holdfast's client: add jobs to a durable queue, run them.
+
+    from holdfast import Queue, Worker            # blocking
+    from holdfast.aio import Queue                # asyncio; same names, awaited
+
+Importing this loads nothing but this file; each name is loaded when it is first used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast.errors import (
+        Closed,
+        HoldfastError,
+        JobFailed,
+        LeaseLost,
+        MisuseError,
+        NotPackable,
+        PeerError,
+        Refused,
+        Unreachable,
+    )
+    from holdfast.models import Event, JobError
+    from holdfast.options import Backoff
+    from holdfast.sync import Job, Queue
+    from holdfast.worker import ActiveJob, Release, Retry, Unrecoverable, Worker
+
+__all__ = [
+    "ActiveJob",
+    "Backoff",
+    "Closed",
+    "Event",
+    "HoldfastError",
+    "Job",
+    "JobError",
+    "JobFailed",
+    "LeaseLost",
+    "MisuseError",
+    "NotPackable",
+    "PeerError",
+    "Queue",
+    "Refused",
+    "Release",
+    "Retry",
+    "Unreachable",
+    "Unrecoverable",
+    "Worker",
+]
+
+_MODULES = {
+    "errors": (
+        "Closed HoldfastError JobFailed LeaseLost MisuseError NotPackable PeerError Refused "
+        "Unreachable"
+    ),
+    "models": "Event JobError",
+    "options": "Backoff",
+    "sync": "Job Queue",
+    "worker": "ActiveJob Release Retry Unrecoverable Worker",
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"holdfast.{_HOME[name]}"), name)

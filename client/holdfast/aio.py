@@ -1,0 +1,375 @@
+"""The client for asyncio: `Queue`, and the `Job` it gives. Same names as the blocking one.
+
+queue = Queue("image-processing")
+job = await queue.add("process-image", {"user_id": 7}, attempts=5)
+result = await job.wait(timeout=30)
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from holdfast.address import Address, address_of
+from holdfast.errors import Closed, JobFailed, MisuseError, Refused, misuse, refused
+from holdfast.ids import new_id
+from holdfast.link import Link
+from holdfast.models import Event, JobInfo, event_of, fill
+from holdfast.options import Backoff, Duration, milliseconds, wire_options
+from holdfast.packing import pack
+from holdfast.wire import messages as wire
+from holdfast.wire.checks import (
+    Refusal,
+    check_job_id,
+    check_job_name,
+    check_payload,
+    check_queue_name,
+)
+from holdfast.wire.constants import (
+    ITEMS_MAX,
+    PAYLOAD_BYTES_MAX,
+    STATE_NAMES,
+    ErrorCode,
+    ItemStatus,
+    State,
+)
+
+__all__ = ["Backoff", "Event", "Job", "Queue"]
+
+TIMEOUT_S: Final = 30.0
+"""How long a call waits for its answer, connecting and reconnecting included."""
+PAGE_JOBS: Final = 100
+EVENTS_WAITING_MAX: Final = 100_000
+"""Events that a slow reader has not taken yet; beyond that the oldest are dropped."""
+
+
+class Job(JobInfo):
+    """A job, and what can be awaited of it."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: "Queue", *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._owner = owner
+
+    async def refresh(self) -> "Job":
+        """Read it again, with errors and logs. Raises Refused (UNKNOWN_JOB) if it is gone."""
+        fill(self, await self._owner._call(wire.Get(0, self.queue, self.id)))
+        return self
+
+    async def wait(self, timeout: Duration | None = None) -> Any:
+        """Wait for its end.
+
+        Returns:
+            What the handler returned.
+
+        Raises:
+            JobFailed: it ended without a result. TimeoutError: not ended within timeout seconds.
+        """
+        seconds = None if timeout is None else milliseconds("timeout", timeout) / 1000
+        call = self._owner._link().call(wire.Wait(0, self.queue, self.id), None)
+        try:
+            async with asyncio.timeout(seconds):
+                fill(self, await call)
+        except TimeoutError:
+            raise TimeoutError(
+                f"job {self.id} of {self.queue} has not ended within {seconds:g} s"
+            ) from None
+        if self.state != "completed":
+            raise JobFailed(self)
+        return self.result
+
+
+class Queue:
+    """One queue on the server; it exists there once a job was added. Connects when first used."""
+
+    def __init__(self, name: str, *, url: str | None = None, timeout: Duration = TIMEOUT_S):
+        """url: default $HOLDFAST_URL, else holdfast://127.0.0.1:4653. timeout: of each call.
+
+        Raises:
+            MisuseError: the name or the address cannot be.
+        """
+        try:
+            self.name = check_queue_name(name)
+        except Refusal as refusal:
+            raise misuse(refusal) from None
+        self.address = address_of(url)
+        self.timeout_s = milliseconds("timeout", timeout) / 1000
+        self._used_link: Link | None = None
+        self._is_closed = False
+
+    # ---- adding ----------------------------------------------------------------------------
+
+    async def add(self, name: str, data: Any = None, **options: Any) -> Job:
+        """Add a job; on return it is on disk.
+
+        Args:
+            name: which handler it is for, 1 to 128 printable characters.
+            data: what msgpack can carry.
+            options: id, attempts, backoff, delay or run_at, priority, lifo, max_crashes.
+
+        Raises:
+            MisuseError: nothing was sent. Refused, Unreachable.
+        """
+        (job,) = await self.add_many([(name, data, options)])
+        return job
+
+    async def add_many(self, jobs: Iterable[Sequence[Any]]) -> list[Job]:
+        """Add all of them or, if one is refused, none; one confirmation.
+
+        Args:
+            jobs: `(name, data)` or `(name, data, options)` each.
+        """
+        made: list[Job] = []
+        items: list[list[Any]] = []
+        for at, spec in enumerate(jobs):
+            job, item = self._made(at, spec)
+            made.append(job)
+            items.append(item)
+        for start in range(0, len(items), ITEMS_MAX):
+            part = items[start : start + ITEMS_MAX]
+            results = await self._call(wire.Enqueue(0, self.name, part, True))
+            for at, status, *rest in results:
+                if status != ItemStatus.EXISTING:
+                    raise refused(status, rest[0])
+                existing = made[start + at]
+                existing.created = False
+                existing.state = State(rest[0]).name.lower()
+        return made
+
+    def _made(self, at: int, spec: Sequence[Any]) -> tuple[Job, list[Any]]:
+        """The job as the caller gets it, and the item that goes on the wire."""
+        if not 1 <= len(spec) <= 3:
+            raise MisuseError(f"job {at} must be (name, data, options), not {spec!r}")
+        name, data, options = (*spec, None, {})[:3] if len(spec) < 3 else spec
+        options = options or {}
+        given = options.get("id")
+        wanted = wire_options({key: value for key, value in options.items() if key != "id"})
+        try:
+            check_job_name(name)
+            id: str | bytes = new_id() if given is None else check_job_id(given)
+            payload = check_payload(pack(data), PAYLOAD_BYTES_MAX, "data")
+        except Refusal as refusal:
+            raise misuse(refusal) from None
+        job = Job(self, self.name, id.hex() if isinstance(id, bytes) else id, name, "waiting", data)
+        if wanted:
+            job.priority = wanted.get("priority", 0)
+            job.attempts = wanted.get("attempts", 1)
+            if wanted.get("delay_ms") or wanted.get("run_at_ms"):
+                job.state = "delayed"
+        return job, [id, name, payload, wanted]
+
+    # ---- reading ---------------------------------------------------------------------------
+
+    async def get(self, id: str) -> Job:
+        """One job with data, result, errors and logs. Raises Refused (UNKNOWN_JOB)."""
+        return await Job(self, self.name, id, "", "").refresh()
+
+    async def jobs(self, state: str, *, limit: int | None = None) -> AsyncIterator[Job]:
+        """The jobs in a state, in the order they will run (finished ones: newest first)."""
+        number = _state_number(state)
+        after, left = None, limit
+        while left is None or left > 0:
+            size = PAGE_JOBS if left is None else min(PAGE_JOBS, left)
+            page = await self._call(wire.List(0, self.name, number, after, size))
+            for found in page["jobs"]:
+                job = Job(self, self.name, found["id"], "", "")
+                fill(job, found)
+                yield job
+            after = page["next"]
+            if left is not None:
+                left -= len(page["jobs"])
+            if after is None:
+                return
+
+    async def counts(self) -> dict[str, int]:
+        """Jobs by state. All 0 for a queue that does not exist yet."""
+        counts = await self.info()
+        return {name: counts.get(name, 0) for name in STATE_NAMES}
+
+    async def info(self) -> dict[str, Any]:
+        """Counts by state, paused, workers, settings; {} for a queue that does not exist yet."""
+        try:
+            found = await self._call(wire.Counts(0, self.name))
+        except Refused as error:
+            if error.code is ErrorCode.UNKNOWN_QUEUE:
+                return {}
+            raise
+        return dict(found[self.name])
+
+    async def events(self, after: int | None = None) -> AsyncIterator[Event]:
+        """What happens to the queue, from now on or after the event of that number. Goes on over
+        reconnects; an event of kind `missed` says that some are no longer kept."""
+        stream = _EventStream(self._new_link(), self.name, after)
+        try:
+            while True:
+                yield await stream.next()
+        finally:
+            await stream.close()
+
+    # ---- acting ----------------------------------------------------------------------------
+
+    async def remove(self, *ids: str, state: str | None = None) -> None:
+        """Delete jobs. An active one only with state="active": its worker is told to stop.
+
+        Raises:
+            Refused: of the first that is unknown or in another state; the others are gone.
+        """
+        await self._act(wire.Remove(0, self.name, list(ids), _optional_state(state)))
+
+    async def promote(self, *ids: str) -> None:
+        """Delayed jobs wait no longer."""
+        await self._act(wire.Promote(0, self.name, list(ids)))
+
+    async def retry(self, *ids: str, state: str | None = None) -> None:
+        """Put finished jobs back, with all their attempts."""
+        await self._act(wire.Retry(0, self.name, list(ids), _optional_state(state)))
+
+    async def change(self, id: str, **changes: Any) -> None:
+        """Change priority, lifo, delay or run_at of a job that waits."""
+        wanted = wire_options(changes)
+        if not wanted:
+            raise MisuseError("give priority, lifo, delay or run_at")
+        await self._call(wire.Change(0, self.name, id, wanted))
+
+    async def pause(self) -> None:
+        """No job starts any more; those that run go on."""
+        await self._call(wire.Pause(0, self.name))
+
+    async def resume(self) -> None:
+        await self._call(wire.Resume(0, self.name))
+
+    async def configure(self, **settings: Any) -> None:
+        """concurrency: jobs at once over all workers, None = no limit. rate: `(limit, period)` or
+        `(limit, period, burst)`, None = no limit. retention: as on the wire (protocol.md)."""
+        rate = settings.get("rate")
+        if rate is not None and not isinstance(rate, dict):
+            limit, period, *burst = rate
+            settings["rate"] = {
+                "limit": limit,
+                "period_ms": milliseconds("period", period),
+                "burst": burst[0] if burst else 1,
+            }
+        await self._call(wire.Configure(0, self.name, settings))
+
+    async def drain(self, *, delayed: bool = False) -> int:
+        """Remove all waiting (and delayed) jobs. Returns how many."""
+        count: int = await self._call(wire.Drain(0, self.name, delayed))
+        return count
+
+    async def obliterate(self, *, force: bool = False) -> int:
+        """Remove the queue with all its jobs; with force, active ones too. Returns how many."""
+        count: int = await self._call(wire.Obliterate(0, self.name, force))
+        return count
+
+    async def _act(self, message: Any) -> None:
+        refusals = await self._call(message)
+        if refusals:
+            raise refused(refusals[0][1], refusals[0][2])
+
+    # ---- the connection --------------------------------------------------------------------
+
+    async def _call(self, message: Any) -> Any:
+        try:
+            return await self._link().call(message, self.timeout_s)
+        except Refusal as refusal:
+            raise misuse(refusal) from None
+
+    def _link(self) -> Link:
+        """One connection per process, loop and server, shared by its queues."""
+        if self._is_closed:
+            raise Closed
+        link = _shared_link(self.address)
+        if link is not self._used_link:
+            link.users += 1
+            self._used_link = link
+        return link
+
+    def _new_link(self) -> Link:
+        if self._is_closed:
+            raise Closed
+        return Link(self.address)
+
+    async def close(self) -> None:
+        """The queue is not used any more. The shared connection closes with its last user."""
+        if not self._is_closed:
+            self._is_closed = True
+            if self._used_link is not None:
+                await _release_link(self._used_link)
+
+    async def __aenter__(self) -> "Queue":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+
+_links: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Address, Link]] = WeakKeyDictionary()
+
+
+def _shared_link(address: Address) -> Link:
+    links = _links.setdefault(asyncio.get_running_loop(), {})
+    link = links.get(address)
+    if link is None or link.is_forked:
+        link = links[address] = Link(address)
+    return link
+
+
+async def _release_link(link: Link) -> None:
+    link.users -= 1
+    if not link.users:
+        links = _links.get(asyncio.get_running_loop(), {})
+        if links.get(link.address) is link:
+            del links[link.address]
+        await link.close()
+
+
+class _EventStream:
+    """A LISTEN that goes on over reconnects, on a connection of its own."""
+
+    def __init__(self, link: Link, queue: str, after: int | None):
+        self._link = link
+        self._queue = queue
+        self._last = after
+        self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_WAITING_MAX)
+        link.on_open = self._listen
+        link.on_events = self._received
+        link.start()
+
+    def _listen(self, lost: list[int]) -> None:
+        future = self._link.send(wire.Listen(0, self._queue, self._last))
+        future.add_done_callback(self._listening)
+
+    def _listening(self, future: "asyncio.Future[Any]") -> None:
+        if future.cancelled() or future.exception() or not future.result():
+            return
+        if future.result()["missed"]:
+            self._put(Event(0, "missed", None, self._queue, None, None, {}))
+        if self._last is None:
+            self._last = future.result()["last"]
+
+    def _received(self, queue: str, events: list[Any]) -> None:
+        for wire_event in events:
+            self._last = wire_event[0]
+            self._put(event_of(queue, wire_event))
+
+    def _put(self, event: Event) -> None:
+        if self._events.full():
+            self._events.get_nowait()
+        self._events.put_nowait(event)
+
+    async def next(self) -> Event:
+        return await self._events.get()
+
+    async def close(self) -> None:
+        await self._link.close()
+
+
+def _state_number(state: str) -> int:
+    if state not in STATE_NAMES:
+        raise MisuseError(f"{state!r} is no state: use one of {', '.join(STATE_NAMES)}")
+    return int(STATE_NAMES[state])
+
+
+def _optional_state(state: str | None) -> int | None:
+    return None if state is None else _state_number(state)

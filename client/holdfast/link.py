@@ -1,0 +1,434 @@
+"""A session with the server over any number of connections, on the running asyncio loop.
+
+Theory of operation. Every call gets a number and a future and stays in `_pending` until its reply
+came. A connection is made when it is first needed and again whenever it breaks. After WELCOME the
+client knows from `last_request` which of the unanswered requests are durable, and sends again by
+these rules (protocol.md, Sessions):
+
+- above it: never applied; sent again as it is, under its number;
+- at or below it: applied, the answer is lost. What can be repeated is sent again under a new
+  number (an ENQUEUE with its generated ids as text, so that they are looked up); what cannot is
+  reported as done, without a result;
+- the server does not know the session any more: everything above 0, ids as text.
+
+What belongs to the connection (subscription, listening) is renewed by `on_open`, before the rest.
+Nothing here blocks; messages of one loop tick leave in one write.
+"""
+
+import asyncio
+import os
+import random
+import secrets
+import socket
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from holdfast.address import Address
+from holdfast.errors import Closed, HoldfastError, PeerError, Unreachable, refused
+from holdfast.retry import reconnect_delay_s
+from holdfast.wire import messages as wire
+from holdfast.wire.connection import ClientConnection, ConnectionState, ProtocolError
+from holdfast.wire.constants import ERROR_CODES, PROTOCOL_VERSION, ErrorCode, ItemStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CLIENT_NAME: Final = "holdfast-python 0.1.0"
+CONNECT_TIMEOUT_S: Final = 5.0
+"""For the connection and the handshake together."""
+PENDING_MAX: Final = 10_000
+"""Unanswered requests; further calls wait for room."""
+
+REPEATABLE: Final = (
+    wire.Enqueue,
+    wire.Ack,
+    wire.Fail,
+    wire.Release,
+    wire.Extend,
+    wire.Heartbeat,
+    wire.Wait,
+    wire.Get,
+    wire.List,
+    wire.Counts,
+)
+"""Requests that may be sent again although they were applied: reads, and those whose job id or
+token makes the second time harmless."""
+OF_CONNECTION: Final = (wire.Subscribe, wire.Listen, wire.Unlisten)
+"""Never sent again: `on_open` says what holds for a new connection."""
+
+
+class _Pending:
+    __slots__ = ("future", "message", "was_sent", "was_textual")
+
+    def __init__(self, message: Any, future: "asyncio.Future[Any]"):
+        self.message = message
+        self.future = future
+        self.was_sent = False
+        self.was_textual = False
+        """Sent again with generated ids as text: an id that exists is then our own."""
+
+
+class Link:
+    def __init__(self, address: Address, worker: dict[str, Any] | None = None):
+        """worker: name, host, pid of a worker; None for a producer."""
+        self.address = address
+        self.session = secrets.token_hex(16)
+        self.on_open: Callable[[list[int]], None] = lambda lost: None
+        """A connection is open; `lost` are the leases that the server no longer has."""
+        self.on_lost: Callable[[str], None] = lambda why: None
+        """The connection broke, or could not be made; called at each change for the worse."""
+        self.on_jobs: Callable[[list[Any]], None] = lambda items: None
+        self.on_cancel: Callable[[list[Any]], None] = lambda items: None
+        self.on_events: Callable[[str, list[Any]], None] = lambda queue, events: None
+        self.leases: Callable[[], list[int]] = list
+        """The tokens held, asked for at each handshake."""
+        self.users = 0
+        """Queues that share it."""
+        self.heartbeat_s = 10.0
+        """The server's wish; known after the first WELCOME."""
+        self.last_error = "not connected yet"
+        self._worker = worker
+        self._pid = os.getpid()
+        self._pending: dict[int, _Pending] = {}
+        self._number = 0
+        self._outbox: list[wire.Message] = []
+        self._is_flush_scheduled = False
+        self._connection: _Connection | None = None
+        self._runner: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._is_closed = False
+        self._was_lost_said = False
+
+    # ---- calls -----------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
+
+    async def call(self, message: Any, timeout: float | None) -> Any:
+        """Send a request (its number is set here) and return the reply's result.
+
+        Raises:
+            Refused: the server said no. Unreachable: no answer within timeout seconds (None = for
+            ever). Closed, PeerError.
+        """
+        if not self._room.is_set():
+            await self._room.wait()
+        future = self.send(message)
+        if timeout is None:
+            return await future
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError:
+            raise Unreachable(self.address.url, timeout, self._why_waiting()) from None
+
+    def _why_waiting(self) -> str:
+        return "connected, but it did not answer" if self.is_open else self.last_error
+
+    def send(self, message: Any) -> "asyncio.Future[Any]":
+        """Queue a request; the future gets its result. Connects if need be."""
+        if self._is_closed:
+            raise Closed
+        self._number += 1
+        number = self._number
+        future = asyncio.get_running_loop().create_future()
+        pending = _Pending(message._replace(request=number), future)
+        self._pending[number] = pending
+        future.add_done_callback(lambda _: self._forget(number))
+        if len(self._pending) >= PENDING_MAX:
+            self._room.clear()
+        self._push(pending)
+        return future
+
+    def say(self, message: wire.Message) -> None:
+        """Send something that is not answered; dropped when there is no connection."""
+        if self.is_open:
+            self._post(message)
+
+    def _forget(self, number: int) -> None:
+        self._pending.pop(number, None)
+        if len(self._pending) < PENDING_MAX:
+            self._room.set()
+
+    def _push(self, pending: _Pending) -> None:
+        if self._connection is not None:
+            pending.was_sent = True
+            self._post(pending.message)
+        else:
+            self.start()
+
+    # ---- writing ---------------------------------------------------------------------------
+
+    def _post(self, message: wire.Message) -> None:
+        self._outbox.append(message)
+        if not self._is_flush_scheduled:
+            self._is_flush_scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_scheduled = False
+        connection = self._connection
+        if connection is not None and self._outbox and not connection.is_full:
+            outbox, self._outbox = self._outbox, []
+            connection.write(outbox)
+
+    # ---- life ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect and stay connected; does nothing if that is under way."""
+        if self._runner is None and not self._is_closed:
+            self._runner = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Send what is left, say goodbye, and end. Unanswered calls raise Closed."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._connection is not None:
+            self._outbox.append(wire.Goodbye())
+            self._connection.write(self._outbox)
+            self._outbox = []
+            self._connection.close()
+        self._fail_all(Closed())
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
+
+    def _fail_all(self, error: HoldfastError) -> None:
+        for pending in list(self._pending.values()):
+            if not pending.future.done():
+                pending.future.set_exception(error)
+
+    async def _run(self) -> None:
+        failures = 0
+        while not self._is_closed:
+            delay_s = reconnect_delay_s(failures, random.random(), bool(self.leases()))
+            if delay_s:
+                await asyncio.sleep(delay_s)
+            try:
+                connection, welcome = await self._connect()
+            except (OSError, TimeoutError, PeerError, HoldfastError) as error:
+                failures += 1
+                self._note_lost(str(error) or type(error).__name__)
+                if isinstance(error, PeerError):
+                    self._fail_all(error)
+                continue
+            failures = (
+                1  # the next attempt waits a little, so that many clients do not come at once
+            )
+            self._lost.clear()
+            connection.on_lost = self._lost.set
+            self._open(connection, welcome)
+            if not connection.is_lost:
+                await self._lost.wait()
+            self._connection = None
+            self._outbox = []
+            self._note_lost(connection.why)
+
+    def _note_lost(self, why: str) -> None:
+        self.last_error = why
+        if not self._is_closed and not self._was_lost_said:
+            self._was_lost_said = True
+            self.on_lost(why)
+
+    async def _connect(self) -> tuple["_Connection", wire.Welcome]:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            identify = wire.Identify(
+                {
+                    "protocol": PROTOCOL_VERSION,
+                    "client": CLIENT_NAME,
+                    "session": self.session,
+                    "leases": self.leases(),
+                    **({"worker": self._worker} if self._worker else {}),
+                }
+            )
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self, identify), self.address.host, self.address.port
+            )
+            try:
+                welcome = await connection.welcome
+            except BaseException:
+                connection.close()
+                raise
+        return connection, welcome
+
+    def _open(self, connection: "_Connection", welcome: wire.Welcome) -> None:
+        """A handshake is done: renew what belongs to the connection, then send again."""
+        info = welcome.info
+        self.heartbeat_s = info["heartbeat_ms"] / 1000
+        self._connection = connection
+        self._was_lost_said = False
+        unanswered = list(self._pending.items())
+        self.on_open(list(info.get("lost") or ()))
+        for number, pending in unanswered:
+            self._send_again(number, pending, info["last_request"], bool(info["resumed"]))
+
+    def _send_again(self, number: int, pending: _Pending, last_request: int, resumed: bool) -> None:
+        if pending.future.done():
+            return
+        message = pending.message
+        if isinstance(message, OF_CONNECTION):
+            pending.future.set_result(None)
+            return
+        if pending.was_sent and (number <= last_request or not resumed):
+            if not isinstance(message, REPEATABLE) and number <= last_request:
+                pending.future.set_result(None)
+                return
+            if isinstance(message, wire.Enqueue):
+                pending.message = _with_text_ids(message)
+                pending.was_textual = True
+            if number <= last_request:
+                number = self._renumber(number, pending)
+        self._push(pending)
+
+    def _renumber(self, number: int, pending: _Pending) -> int:
+        del self._pending[number]
+        self._number += 1
+        fresh = self._number
+        pending.message = pending.message._replace(request=fresh)
+        self._pending[fresh] = pending
+        pending.future.add_done_callback(lambda _: self._forget(fresh))
+        return fresh
+
+    # ---- what the server says ----------------------------------------------------------------
+
+    def received(self, message: wire.Message) -> None:
+        if isinstance(message, wire.Reply):
+            pending = self._pending.get(message.request)
+            if pending is not None and not pending.future.done():
+                pending.future.set_result(_own_result(pending, message.result))
+        elif isinstance(message, wire.Jobs):
+            self.on_jobs(message.items)
+        elif isinstance(message, wire.Cancel):
+            self.on_cancel(message.items)
+        elif isinstance(message, wire.Events):
+            self.on_events(message.queue, message.events)
+        elif isinstance(message, wire.Error):
+            self._refused(message)
+
+    def _refused(self, message: wire.Error) -> None:
+        error = refused(message.code, message.message, message.details)
+        if message.request is None:
+            self.last_error = str(error)
+            return
+        pending = self._pending.get(message.request)
+        if pending is not None and not pending.future.done():
+            pending.future.set_exception(error)
+
+    @property
+    def is_forked(self) -> bool:
+        """This process is a child of the one that made the link: it must not use it."""
+        return os.getpid() != self._pid
+
+    def resume_writing(self) -> None:
+        self._flush()
+
+
+class _Connection(asyncio.Protocol):
+    """One TCP connection: from HELLO to its end."""
+
+    def __init__(self, link: Link, identify: wire.Identify):
+        self._link = link
+        self._identify = identify
+        self._wire = ClientConnection()
+        self._transport: asyncio.Transport | None = None
+        self.welcome: asyncio.Future[wire.Welcome] = asyncio.get_running_loop().create_future()
+        self.on_lost: Callable[[], None] = lambda: None
+        self.is_lost = False
+        self.is_full = False
+        """The server does not read as fast as we write."""
+        self.why = "the connection was closed"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        notice_dead_peers(transport.get_extra_info("socket"))
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._wire.receive(data):
+                self._handle(message)
+        except ProtocolError as error:
+            self._fail(PeerError(f"{self._link.address.url}: {error}: no holdfastd?"))
+
+    def _handle(self, message: wire.Message | wire.MessageError) -> None:
+        if isinstance(message, wire.MessageError):
+            return  # a push of a newer server that we did not ask for
+        if self._wire.state is ConnectionState.OPEN and self.welcome.done():
+            self._link.received(message)
+        elif isinstance(message, wire.Hello):
+            self.write([self._identify])
+        elif isinstance(message, wire.Welcome):
+            if not self.welcome.done():
+                self.welcome.set_result(message)
+        elif isinstance(message, wire.Error):
+            self._refuse(message)
+
+    def _refuse(self, message: wire.Error) -> None:
+        error = refused(message.code, message.message, message.details)
+        if ERROR_CODES[error.code].retryable:
+            self._fail(error)
+        elif error.code is ErrorCode.SESSION_TAKEN:
+            self.why = str(error)
+        else:
+            self._fail(PeerError(f"{self._link.address.url} refused us: {error}"))
+
+    def _fail(self, error: HoldfastError) -> None:
+        self.why = str(error)
+        if not self.welcome.done():
+            self.welcome.set_exception(error)
+        self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+        if exc is not None:
+            self.why = str(exc) or type(exc).__name__
+        if not self.welcome.done():
+            self.welcome.set_exception(ConnectionError(self.why))
+        self.on_lost()
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        self._link.resume_writing()
+
+    def write(self, messages: list[wire.Message]) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(self._wire.send_many(messages))
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def notice_dead_peers(sock: socket.socket) -> None:
+    """A host that vanished is noticed within some 20 s, not after the kernel's two hours."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", 10),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 2),
+        ("TCP_USER_TIMEOUT", 20_000),
+    ):
+        if hasattr(socket, name):  # not everywhere
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _with_text_ids(message: wire.Enqueue) -> wire.Enqueue:
+    items = [
+        [item[0].hex() if isinstance(item[0], bytes) else item[0], *item[1:]]
+        for item in message.items
+    ]
+    return message._replace(items=items)
+
+
+def _own_result(pending: _Pending, result: Any) -> Any:
+    """A job that exists since we sent it before was created all the same. Only ids that were
+    generated (32 hex digits where the first sending had bytes) can be that."""
+    if not pending.was_textual or not isinstance(result, list):
+        return result
+    return [item for item in result if item[1] != ItemStatus.EXISTING]

@@ -1,0 +1,21 @@
+"""How long to wait before the next connection. Pure: the random number comes in."""
+
+from typing import Final
+
+FIRST_S: Final = 0.05
+CAP_S: Final = 5.0
+HOLDING_CAP_S: Final = 2.0
+"""A worker with leases tries at least that often, well within the server's grace of 10 s."""
+
+
+def reconnect_delay_s(failures: int, random: float, holds_leases: bool) -> float:
+    """Full jitter ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+
+    Args:
+        failures: attempts that failed since the last connection; 0 = try at once.
+        random: in [0, 1).
+    """
+    if failures == 0:
+        return 0.0
+    cap_s = HOLDING_CAP_S if holds_leases else CAP_S
+    return float(min(cap_s, FIRST_S * 2 ** min(failures, 16)) * random)

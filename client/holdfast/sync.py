@@ -1,0 +1,135 @@
+"""The blocking client, for Flask, Django and scripts: the asyncio one, run on the IO thread.
+
+Thread-safe and fork-safe. Every rule is in `holdfast.aio`; here is only the waiting.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from holdfast import aio
+from holdfast.iothread import io_thread
+from holdfast.models import Event, JobInfo
+from holdfast.options import Duration
+
+__all__ = ["Job", "Queue"]
+
+
+class Job(JobInfo):
+    """A job, and what can be waited for of it."""
+
+    __slots__ = ("_job",)
+
+    def __init__(self, job: aio.Job):
+        self._job = job
+        self._copy()
+
+    def _copy(self) -> None:
+        for name in JobInfo.__slots__:
+            setattr(self, name, getattr(self._job, name))
+
+    def refresh(self) -> "Job":
+        """Read it again, with errors and logs. Raises Refused (UNKNOWN_JOB) if it is gone."""
+        io_thread().call(self._job.refresh())
+        self._copy()
+        return self
+
+    def wait(self, timeout: Duration | None = None) -> Any:
+        """Wait for its end. Returns what the handler returned; raises JobFailed, TimeoutError."""
+        try:
+            return io_thread().call(self._job.wait(timeout))
+        finally:
+            self._copy()
+
+
+class Queue:
+    """One queue on the server; see `holdfast.aio.Queue`, which has the same methods awaited."""
+
+    def __init__(self, name: str, *, url: str | None = None, timeout: Duration = aio.TIMEOUT_S):
+        self._queue = aio.Queue(name, url=url, timeout=timeout)
+        self.name = self._queue.name
+
+    def add(self, name: str, data: Any = None, **options: Any) -> Job:
+        """Add a job; on return it is on disk."""
+        return Job(io_thread().call(self._queue.add(name, data, **options)))
+
+    def add_many(self, jobs: Iterable[Sequence[Any]]) -> list[Job]:
+        """Add all of them or, if one is refused, none; one confirmation."""
+        return [Job(job) for job in io_thread().call(self._queue.add_many(list(jobs)))]
+
+    def get(self, id: str) -> Job:
+        """One job with data, result, errors and logs. Raises Refused (UNKNOWN_JOB)."""
+        return Job(io_thread().call(self._queue.get(id)))
+
+    def jobs(self, state: str, *, limit: int | None = None) -> Iterator[Job]:
+        """The jobs in a state, in the order they will run (finished ones: newest first)."""
+        for job in _iterate(self._queue.jobs(state, limit=limit)):
+            yield Job(job)
+
+    def counts(self) -> dict[str, int]:
+        """Jobs by state. All 0 for a queue that does not exist yet."""
+        return io_thread().call(self._queue.counts())
+
+    def info(self) -> dict[str, Any]:
+        """Counts by state, paused, workers, settings; {} for a queue that does not exist yet."""
+        return io_thread().call(self._queue.info())
+
+    def events(self, after: int | None = None) -> Iterator[Event]:
+        """What happens to the queue, from now on or after the event of that number."""
+        return _iterate(self._queue.events(after))
+
+    def remove(self, *ids: str, state: str | None = None) -> None:
+        """Delete jobs; an active one only with state="active"."""
+        io_thread().call(self._queue.remove(*ids, state=state))
+
+    def promote(self, *ids: str) -> None:
+        """Delayed jobs wait no longer."""
+        io_thread().call(self._queue.promote(*ids))
+
+    def retry(self, *ids: str, state: str | None = None) -> None:
+        """Put finished jobs back, with all their attempts."""
+        io_thread().call(self._queue.retry(*ids, state=state))
+
+    def change(self, id: str, **changes: Any) -> None:
+        """Change priority, lifo, delay or run_at of a job that waits."""
+        io_thread().call(self._queue.change(id, **changes))
+
+    def pause(self) -> None:
+        """No job starts any more; those that run go on."""
+        io_thread().call(self._queue.pause())
+
+    def resume(self) -> None:
+        io_thread().call(self._queue.resume())
+
+    def configure(self, **settings: Any) -> None:
+        """concurrency, rate, retention: see `holdfast.aio.Queue.configure`."""
+        io_thread().call(self._queue.configure(**settings))
+
+    def drain(self, *, delayed: bool = False) -> int:
+        """Remove all waiting (and delayed) jobs. Returns how many."""
+        return io_thread().call(self._queue.drain(delayed=delayed))
+
+    def obliterate(self, *, force: bool = False) -> int:
+        """Remove the queue with all its jobs; with force, active ones too. Returns how many."""
+        return io_thread().call(self._queue.obliterate(force=force))
+
+    def close(self) -> None:
+        io_thread().call(self._queue.close())
+
+    def __enter__(self) -> "Queue":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _iterate(items: Any) -> Iterator[Any]:
+    """An async generator as a plain one."""
+    thread = io_thread()
+    try:
+        while True:
+            try:
+                yield thread.call(anext(items))
+            except StopAsyncIteration:
+                return
+    finally:
+        thread.call(items.aclose())
