@@ -1,0 +1,91 @@
+"""The HTTP port: /metrics for Prometheus, /livez and /readyz for supervisors."""
+
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from holdfastd.web.metrics import CONTENT_TYPE, Metrics
+
+
+def make_app(metrics: Metrics, why_not_ready: Callable[[], str | None]) -> Starlette:
+    """why_not_ready: None = ready."""
+
+    async def show_metrics(request: Request) -> Response:
+        return Response(await metrics.render(), media_type=CONTENT_TYPE)
+
+    async def livez(request: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def readyz(request: Request) -> Response:
+        why = why_not_ready()
+        if why is None:
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse(f"not ready: {why}\n", status_code=503)
+
+    return Starlette(
+        routes=[
+            Route("/metrics", show_metrics),
+            Route("/livez", livez),
+            Route("/readyz", readyz),
+        ]
+    )
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn inside the daemon's loop; signals are the daemon's."""
+
+    def __init__(self, app: Any, host: str, port: int):
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                timeout_graceful_shutdown=1,
+            )
+        )
+
+    async def listen(self) -> tuple[str, int]:
+        """Bind and accept. Returns the address.
+
+        Raises:
+            OSError: the address is in use or not ours.
+        """
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        sock = _bound(self.config.host, self.config.port)
+        await self.startup(sockets=[sock])
+        host, port = sock.getsockname()[:2]
+        return host, port
+
+    async def serve_until_stopped(self) -> None:
+        await self.main_loop()
+        await self.shutdown()
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+
+def _bound(host: str, port: int) -> Any:
+    """A socket of our own: uvicorn would exit the process where we want to say what is wrong."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.set_inheritable(True)
+    except OSError:
+        sock.close()
+        raise
+    return sock
