@@ -1,0 +1,43 @@
+# Targets print their own help. Everything works in .venv at the root.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help install demo test check format bench clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(STAMP)  ## Make .venv with everything (called by the other targets)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Holdfast needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Say make PYTHON=python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv 2>/dev/null \
+	  || $(PYTHON) -m virtualenv -q .venv 2>/dev/null || uv venv --seed -q .venv 2>/dev/null \
+	  || { rm -rf .venv; echo "No virtual environment can be made: install python3-venv (Debian: apt-get install python3-venv) and call make again"; exit 1; }
+	$(BIN)/python -m pip install -q --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e . --group dev
+	@touch $(STAMP)
+
+demo: install  ## The photo upload, end to end, with failures; KEEP=1 leaves it up
+	$(BIN)/python -m examples.photo_upload.demo
+
+check: install  ## Lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check  ## Everything a newcomer needs to trust it
+	$(BIN)/python -m pytest -q
+
+format: install  ## Put the code in form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## Measure this machine; QUICK=1 for one short run
+	$(BIN)/python -m bench
+
+clean:  ## Remove what was made
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
