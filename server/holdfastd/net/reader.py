@@ -96,7 +96,9 @@ class Reader:
         limit = check_integer("limit", message.limit, 1, LIST_LIMIT_MAX)
         after = _cursor(message.after)
         rows, next_after = await self._store.jobs(key, state, after, limit, PAGE_BYTES_MAX)
-        return {"jobs": [job_map(name, row) for row in rows], "next": next_after}
+        holder = self._engine.session_name
+        maps = [job_map(name, row, holder(row.session)) for row in rows]
+        return {"jobs": maps, "next": next_after}
 
     def _key_of(self, name: str) -> QueueKey:
         queue = self._engine.queues.get(name)

@@ -72,8 +72,8 @@ class JobDetail:
 
 class JobCursor(NamedTuple):
     """Place in a listing: (sort key 1, sort key 2) of the last job of the page before. Keys by
-    state: waiting (priority, order); delayed (run_at_ms, seq); active (token, 0); finished, newest
-    first (finished_at_ms, seq)."""
+    state: waiting (priority, order); delayed (run_at_ms, seq); active (token, seq); finished, last
+    ones first (finished_at_ms, seq)."""
 
     first: int
     second: int

@@ -484,7 +484,7 @@ def _read_detail(connection: sqlite3.Connection, queue: QueueKey, id: str) -> Jo
 _ORDERS: Final = {
     State.WAITING: ("state = 1", "priority", "ord", ">"),
     State.DELAYED: ("state = 2", "run_at_ms", "seq", ">"),
-    State.ACTIVE: ("state = 3", "token", "0", ">"),
+    State.ACTIVE: ("state = 3", "token", "seq", ">"),
 }
 
 
@@ -519,7 +519,7 @@ def _cursor_of(state: State, row: JobRow) -> JobCursor:
     if state is State.DELAYED:
         return JobCursor(row.run_at_ms, row.seq)
     if state is State.ACTIVE:
-        return JobCursor(row.token, 0)
+        return JobCursor(row.token, row.seq)
     return JobCursor(row.finished_at_ms, row.seq)
 
 
