@@ -197,6 +197,15 @@ class Queue:
             raise
         return dict(found[self.name])
 
+    async def all_queues(self) -> dict[str, dict[str, Any]]:
+        """The same of every queue of the server, by name."""
+        found: dict[str, dict[str, Any]] = {}
+        after: str | None = None
+        while page := await self._call(wire.Counts(0, None, after)):
+            found.update(page)
+            after = max(page)
+        return found
+
     async def events(self, after: int | None = None) -> AsyncIterator[Event]:
         """What happens to the queue, from now on or after the event of that number. Goes on over
         reconnects; an event of kind `missed` says that some are no longer kept."""

@@ -4,6 +4,7 @@ Thread-safe and fork-safe. Every rule is in `holdfast.aio`; here is only the wai
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 from holdfast import aio
@@ -12,6 +13,8 @@ from holdfast.models import Event, JobInfo
 from holdfast.options import Duration
 
 __all__ = ["Job", "Queue"]
+
+_FIELDS = tuple(item.name for item in fields(JobInfo))
 
 
 class Job(JobInfo):
@@ -24,7 +27,7 @@ class Job(JobInfo):
         self._copy()
 
     def _copy(self) -> None:
-        for name in JobInfo.__slots__:
+        for name in _FIELDS:
             setattr(self, name, getattr(self._job, name))
 
     def refresh(self) -> "Job":
@@ -72,6 +75,10 @@ class Queue:
     def info(self) -> dict[str, Any]:
         """Counts by state, paused, workers, settings; {} for a queue that does not exist yet."""
         return io_thread().call(self._queue.info())
+
+    def all_queues(self) -> dict[str, dict[str, Any]]:
+        """The same of every queue of the server, by name."""
+        return io_thread().call(self._queue.all_queues())
 
     def events(self, after: int | None = None) -> Iterator[Event]:
         """What happens to the queue, from now on or after the event of that number."""

@@ -1,0 +1,300 @@
+"""The command line: data on stdout, messages on stderr.
+
+Exit codes: 0 done; 1 the server refused it or it is not there; 2 wrong use; 3 the server cannot be
+reached.
+"""
+
+import importlib
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from functools import wraps
+from typing import Any, Final, TypeVar
+
+import click
+
+from holdfast.errors import HoldfastError, MisuseError, PeerError, Refused, Unreachable
+from holdfast.options import Backoff
+from holdfast.sync import Job, Queue
+from holdfast.wire.constants import STATE_NAMES
+
+EXIT_REFUSED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 3
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5 only
+    """`2s`, `500ms`, `10m`, `1h`, `1d`, or a number of seconds. Gives seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no duration: use 500ms, 2s, 10m, 1h, 1d", param, ctx)
+        return float(found[1]) * _UNITS[found[2]]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--url", envvar="HOLDFAST_URL", help="holdfast://HOST:PORT; default $HOLDFAST_URL.")
+@click.option("--timeout", type=Duration(), default=10.0, help="For each call, such as 5s.")
+@click.pass_context
+def cli(ctx: click.Context, url: str | None, timeout: float) -> None:
+    """Add jobs to a Holdfast server, look at them, act on them."""
+    ctx.obj = {"url": url, "timeout": timeout}
+
+
+def _guarded(command: F) -> F:
+    """Errors as one line and an exit code."""
+
+    @wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except MisuseError as error:
+            _leave(str(error), EXIT_USAGE)
+        except (Unreachable, PeerError) as error:
+            _leave(str(error), EXIT_UNREACHABLE)
+        except HoldfastError as error:
+            _leave(error.message if isinstance(error, Refused) else str(error), EXIT_REFUSED)
+        except BrokenPipeError:
+            sys.exit(0)
+
+    return guarded  # type: ignore[return-value]  # wraps keeps the signature
+
+
+def _leave(message: str, code: int) -> None:
+    click.echo(f"holdfast: {message}", err=True)
+    sys.exit(code)
+
+
+def _queue(ctx: click.Context, name: str) -> Queue:
+    return Queue(name, url=ctx.obj["url"], timeout=ctx.obj["timeout"])
+
+
+def _shown(value: Any) -> Any:
+    """For JSON: instants as text, bytes as hex."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, default=_shown, ensure_ascii=False))
+
+
+def _job_map(job: Job) -> dict[str, Any]:
+    return asdict(job)
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document per line.")
+
+
+# ---- adding --------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("queue")
+@click.argument("name")
+@click.argument("data", default="null")
+@click.option("--id", help="Adding the same id again adds nothing.")
+@click.option("--attempts", type=int)
+@click.option("--delay", type=Duration(), help="Such as 2s or 10m.")
+@click.option("--priority", type=int, help="Smaller runs first; default 0.")
+@click.option("--lifo", is_flag=True, default=None, help="First within its priority.")
+@click.option("--backoff", type=Duration(), help="First delay of an exponential backoff.")
+@_json_option
+@click.pass_context
+@_guarded
+def add(
+    ctx: click.Context, /, queue: str, name: str, data: str, as_json: bool, **options: Any
+) -> None:
+    """Add a job; DATA is JSON. Prints its id."""
+    try:
+        value = json.loads(data)
+    except json.JSONDecodeError as error:
+        raise MisuseError(f"DATA is not JSON ({error}): quote it, as '{{\"a\": 1}}'") from error
+    if options["backoff"] is not None:
+        options["backoff"] = Backoff.exponential(options["backoff"], cap=3600, jitter="full")
+    given = {key: option for key, option in options.items() if option is not None}
+    job = _queue(ctx, queue).add(name, value, **given)
+    if as_json:
+        _print_json({"id": job.id, "created": job.created, "state": job.state})
+    else:
+        click.echo(job.id)
+        if not job.created:
+            click.echo(f"it was there already, and is {job.state}", err=True)
+
+
+# ---- looking -------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("queue")
+@click.argument("id")
+@_json_option
+@click.pass_context
+@_guarded
+def job(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
+    """Show one job with its errors and logs."""
+    found = _queue(ctx, queue).get(id)
+    if as_json:
+        _print_json(_job_map(found))
+        return
+    for key, value in _job_map(found).items():
+        if key not in ("errors", "logs") and value not in (None, ""):
+            click.echo(f"{key:<12} {_shown(value) if isinstance(value, datetime) else value}")
+    for error in found.errors:
+        click.echo(f"attempt {error.attempt:<4} {error.outcome}: {error.type}: {error.message}")
+    for line in found.logs:
+        click.echo(f"log          {line}")
+
+
+@cli.command()
+@click.argument("queue")
+@click.argument("state", type=click.Choice(list(STATE_NAMES)))
+@click.option("--limit", type=int, default=50, show_default=True)
+@_json_option
+@click.pass_context
+@_guarded
+def jobs(ctx: click.Context, queue: str, state: str, limit: int, as_json: bool) -> None:
+    """List the jobs of a queue in a state."""
+    for found in _queue(ctx, queue).jobs(state, limit=limit):
+        if as_json:
+            _print_json(_job_map(found))
+        else:
+            click.echo(f"{found.id}  {found.name}  attempt {found.attempt}/{found.attempts}")
+
+
+@cli.command()
+@_json_option
+@click.pass_context
+@_guarded
+def queues(ctx: click.Context, as_json: bool) -> None:
+    """List all queues with their counts."""
+    found = _queue(ctx, "any").all_queues()
+    if as_json:
+        _print_json(found)
+        return
+    states = ("waiting", "delayed", "active", "completed", "failed")
+    width = max([5, *map(len, found)])
+    click.echo(f"{'queue':<{width}} " + " ".join(f"{state:>9}" for state in states) + "  workers")
+    for name, counts in found.items():
+        numbers = " ".join(f"{counts[state]:>9,}" for state in states)
+        paused = "  paused" if counts["paused"] else ""
+        click.echo(f"{name:<{width}} {numbers} {counts['workers']:>8}{paused}")
+
+
+@cli.command()
+@click.argument("queue")
+@_json_option
+@click.pass_context
+@_guarded
+def counts(ctx: click.Context, queue: str, as_json: bool) -> None:
+    """Count a queue's jobs by state."""
+    found = _queue(ctx, queue).counts()
+    if as_json:
+        _print_json(found)
+    else:
+        for state, count in found.items():
+            click.echo(f"{state:<10} {count:>12,}")
+
+
+@cli.command()
+@click.argument("queue")
+@click.option("--after", type=int, help="Number of the last event seen.")
+@_json_option
+@click.pass_context
+@_guarded
+def tail(ctx: click.Context, queue: str, after: int | None, as_json: bool) -> None:
+    """Print a queue's events as they happen, until Ctrl-C."""
+    for event in _queue(ctx, queue).events(after):
+        if as_json:
+            _print_json(asdict(event))
+        else:
+            at = event.at.strftime("%H:%M:%S.%f")[:-3] if event.at else "-"
+            details = " ".join(f"{key}={value}" for key, value in event.details.items())
+            click.echo(f"{at} {event.kind:<10} {event.id or ''} {event.name or ''} {details}")
+
+
+# ---- acting --------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("queue")
+@click.argument("ids", nargs=-1, required=True)
+@click.pass_context
+@_guarded
+def retry(ctx: click.Context, queue: str, ids: tuple[str, ...]) -> None:
+    """Put finished jobs back, with all their attempts."""
+    _queue(ctx, queue).retry(*ids)
+
+
+@cli.command()
+@click.argument("queue")
+@click.argument("ids", nargs=-1, required=True)
+@click.pass_context
+@_guarded
+def promote(ctx: click.Context, queue: str, ids: tuple[str, ...]) -> None:
+    """Let delayed jobs wait no longer."""
+    _queue(ctx, queue).promote(*ids)
+
+
+@cli.command()
+@click.argument("queue")
+@click.argument("ids", nargs=-1, required=True)
+@click.option("--active", is_flag=True, help="Remove active jobs; their workers are told to stop.")
+@click.pass_context
+@_guarded
+def remove(ctx: click.Context, queue: str, ids: tuple[str, ...], active: bool) -> None:
+    """Delete jobs."""
+    _queue(ctx, queue).remove(*ids, state="active" if active else None)
+
+
+@cli.command()
+@click.argument("queue")
+@click.pass_context
+@_guarded
+def pause(ctx: click.Context, queue: str) -> None:
+    """Let no job of the queue start any more."""
+    _queue(ctx, queue).pause()
+
+
+@cli.command()
+@click.argument("queue")
+@click.pass_context
+@_guarded
+def resume(ctx: click.Context, queue: str) -> None:
+    """Let the queue's jobs start again."""
+    _queue(ctx, queue).resume()
+
+
+@cli.command()
+@click.argument("target", metavar="MODULE:ATTRIBUTE")
+@_guarded
+def worker(target: str) -> None:
+    """Run a Worker, or what a function without arguments returns, until SIGTERM."""
+    from holdfast.worker import Worker
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    sys.path.insert(0, "")
+    module_name, _, attribute = target.partition(":")
+    if not attribute:
+        raise MisuseError(f"{target!r} must be MODULE:ATTRIBUTE, such as app:worker")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise MisuseError(f"{target}: {error}") from error
+    runner = found() if callable(found) and not isinstance(found, Worker) else found
+    if not isinstance(runner, Worker):
+        raise MisuseError(f"{target} is {type(runner).__name__}, not a holdfast.Worker")
+    runner.run()
