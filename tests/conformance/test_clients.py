@@ -1,0 +1,221 @@
+"""One suite over both clients, against a real daemon: the blocking one and the asyncio one."""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+import holdfast
+import holdfast.aio
+from holdfast import Backoff, JobFailed, MisuseError, NotPackable, Refused, Unreachable
+from holdfast.wire.constants import ErrorCode
+from support.daemon import DaemonProcess
+
+
+class Awaited:
+    """The asyncio client as a blocking one: each awaitable is run on one loop."""
+
+    def __init__(self, target: Any, loop: asyncio.AbstractEventLoop):
+        self._target = target
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._target, name)
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._resolve(value(*args, **kwargs))
+
+        return call
+
+    def _resolve(self, result: Any) -> Any:
+        if inspect.isasyncgen(result):
+            return self._iterate(result)
+        if inspect.isawaitable(result):
+            result = self._loop.run_until_complete(_awaited(result))
+        return self._wrapped(result)
+
+    def _iterate(self, items: Any) -> Iterator[Any]:
+        try:
+            while True:
+                try:
+                    yield self._wrapped(self._loop.run_until_complete(anext(items)))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._loop.run_until_complete(items.aclose())
+
+    def _wrapped(self, result: Any) -> Any:
+        if isinstance(result, list):
+            return [self._wrapped(item) for item in result]
+        return Awaited(result, self._loop) if isinstance(result, holdfast.aio.Job) else result
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def queue(request: pytest.FixtureRequest, daemon: DaemonProcess) -> Iterator[Any]:
+    if request.param == "blocking":
+        with holdfast.Queue("work", url=daemon.url, timeout=10) as blocking:
+            yield blocking
+        return
+    loop = asyncio.new_event_loop()
+    wrapped = Awaited(holdfast.aio.Queue("work", url=daemon.url, timeout=10), loop)
+    yield wrapped
+    wrapped.close()
+    loop.close()
+
+
+def test_an_added_job_can_be_read_back_with_its_data(queue: Any) -> None:
+    job = queue.add("resize", {"file": "a.jpg", "sizes": [1, 2]}, priority=3, attempts=4)
+    found = queue.get(job.id)
+    assert (found.name, found.state, found.priority, found.attempts) == ("resize", "waiting", 3, 4)
+    assert found.data == {"file": "a.jpg", "sizes": [1, 2]}
+    assert queue.counts()["waiting"] == 1
+
+
+def test_the_same_id_adds_nothing_the_second_time_and_says_so(queue: Any) -> None:
+    first = queue.add("resize", 1, id="upload-a")
+    second = queue.add("resize", 2, id="upload-a")
+    assert (first.created, second.created, second.state) == (True, False, "waiting")
+    assert queue.get("upload-a").data == 1
+    assert queue.counts()["waiting"] == 1
+
+
+def test_add_many_is_one_request_with_options_per_job(queue: Any) -> None:
+    jobs = queue.add_many([("a", 1), ("b", 2, {"delay": 60, "id": "m7"}), ("c", 3)])
+    assert [job.state for job in jobs] == ["waiting", "delayed", "waiting"]
+    assert jobs[1].id == "m7"
+    assert queue.counts()["delayed"] == 1
+
+
+def test_a_delayed_job_can_be_promoted_changed_and_removed(queue: Any) -> None:
+    job = queue.add("later", delay=3600)
+    queue.change(job.id, priority=-5)
+    queue.promote(job.id)
+    found = queue.get(job.id)
+    assert (found.state, found.priority) == ("waiting", -5)
+    queue.remove(job.id)
+    with pytest.raises(Refused) as gone:
+        queue.get(job.id)
+    assert gone.value.code is ErrorCode.UNKNOWN_JOB
+
+
+def test_listing_pages_over_all_jobs_in_the_order_they_will_run(queue: Any) -> None:
+    queue.add_many([("n", number, {"priority": number % 3}) for number in range(250)])
+    data = [job.data for job in queue.jobs("waiting")]
+    assert data == sorted(range(250), key=lambda number: (number % 3, number))
+    assert len(list(queue.jobs("waiting", limit=120))) == 120
+
+
+def test_pause_settings_drain_and_obliterate(queue: Any) -> None:
+    queue.add_many([("n", number) for number in range(20)])
+    queue.pause()
+    queue.configure(concurrency=3, rate=(10, 1.0, 2))
+    info = queue.info()
+    assert info["paused"]
+    assert info["settings"]["concurrency"] == 3
+    assert info["settings"]["rate"] == {"limit": 10, "period_ms": 1000, "burst": 2}
+    queue.resume()
+    assert queue.drain() == 20
+    queue.add("n", delay=60)
+    assert queue.obliterate() == 1
+    assert queue.info() == {}
+
+
+def test_waiting_for_a_job_that_does_not_end_times_out_and_names_it(queue: Any) -> None:
+    job = queue.add("n")
+    with pytest.raises(TimeoutError, match=job.id):
+        job.wait(timeout=0.05)
+
+
+def test_events_are_numbered_and_can_be_resumed(queue: Any) -> None:
+    """The first listener opens the ring; a later one asks for what came after its first event."""
+    with closing(queue.events(0)) as events:
+        assert next(events).kind == "missed"
+        queue.add("n", id="a")
+        queue.add("n", id="b", delay=60)
+        first, second = next(events), next(events)
+    assert (first.kind, first.id, second.kind, second.id) == ("added", "a", "added", "b")
+    with closing(queue.events(first.number)) as later:
+        assert next(later).number == second.number
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "options", "words"),
+    [
+        ("", None, {}, "job name '' is not allowed"),
+        ("n", None, {"id": "a\nb"}, "job id 'a\\nb' is not allowed"),
+        ("n", None, {"id": ""}, "job id '' is not allowed"),
+        ("n", None, {"priority": 2**31}, "priority must be a whole number from -2,147,483,648"),
+        ("n", None, {"attempts": -1}, "attempts must be a whole number from 1"),
+        ("n", None, {"delay": -1}, "delay_ms must be a whole number from 0"),
+        ("n", None, {"delay": "soon"}, "delay must be seconds or a timedelta, not 'soon'"),
+        ("n", None, {"atempts": 3}, "unknown option 'atempts': did you mean attempts?"),
+        ("n", None, {"delay": 1, "run_at": 1}, "delay_ms and run_at_ms exclude each other"),
+        ("n", None, {"backoff": {"kind": "fast"}}, "backoff must be a map with kind"),
+        ("n", "x" * 1_100_000, {}, "is over the limit of 1,048,576"),
+    ],
+)
+def test_wrong_input_is_refused_with_what_is_allowed(
+    queue: Any, name: str, data: Any, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(MisuseError) as refused:
+        queue.add(name, data, **options)
+    assert words in str(refused.value)
+    assert queue.counts()["waiting"] == 0
+
+
+def test_data_that_msgpack_cannot_carry_is_named_by_its_path(queue: Any) -> None:
+    with pytest.raises(NotPackable) as refused:
+        queue.add("n", {"user": {"tags": ["a", {1, 2}]}})
+    assert "data['user']['tags'][1] is a set" in str(refused.value)
+
+
+def test_one_bad_job_of_many_adds_none(queue: Any) -> None:
+    with pytest.raises(MisuseError):
+        queue.add_many([("a", 1), ("b", 2, {"priority": 2**40})])
+    assert queue.counts()["waiting"] == 0
+
+
+def test_an_unknown_queue_is_empty_to_count_and_refused_to_read(queue: Any) -> None:
+    assert sum(queue.counts().values()) == 0
+    with pytest.raises(Refused, match="there is no queue work"):
+        queue.get("x")
+
+
+def test_a_wrong_queue_name_or_address_is_refused_at_once() -> None:
+    for module in (holdfast, holdfast.aio):
+        with pytest.raises(MisuseError, match="queue name 'a b' is not allowed"):
+            module.Queue("a b")
+        with pytest.raises(MisuseError, match="is no address"):
+            module.Queue("a", url="redis://localhost")
+
+
+def test_a_server_that_is_not_there_is_named_with_the_reason(queue: Any) -> None:
+    for closed in (holdfast.Queue("a", url="holdfast://127.0.0.1:1", timeout=0.3),):
+        with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1.*is holdfastd running there"):
+            closed.add("n")
+
+
+def test_a_failed_job_raises_with_its_last_error(queue: Any, daemon: DaemonProcess) -> None:
+    job = queue.add("bad", attempts=2, backoff=Backoff.fixed(0.01))
+
+    def handler(active: holdfast.ActiveJob) -> None:
+        raise ValueError(f"no {active.attempt}")
+
+    worker = holdfast.Worker("work", handler, url=daemon.url)
+    worker.on("failed", lambda active, error: worker.stop() if active.attempt == 2 else None)
+    worker.run()
+    with pytest.raises(JobFailed, match=r"failed \(error\): ValueError: no 2") as failed:
+        job.wait(timeout=10)
+    assert [error.message for error in failed.value.job.errors] == ["no 1", "no 2"]
+    assert "ValueError" in failed.value.job.errors[0].traceback
+    queue.retry(job.id)
+    assert queue.get(job.id).state == "waiting"

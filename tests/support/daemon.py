@@ -1,0 +1,96 @@
+"""A real daemon in a process of its own."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+START_S: Final = 15.0
+READY: Final = re.compile(r"READY .* listening on (\S+), http on (\S+), ([\d,]+) jobs recovered")
+
+
+class DaemonProcess:
+    """`holdfastd serve` on a directory; after a restart on the same port.
+
+    Attributes:
+        address: HOST:PORT of the TCP port; http_address: of the HTTP port.
+    """
+
+    def __init__(self, directory: Path, *arguments: str, environment: dict[str, str] | None = None):
+        self.directory = directory
+        self.arguments = arguments
+        self.environment = environment
+        self.address = "127.0.0.1:0"
+        self.http_address = "127.0.0.1:0"
+        self.jobs_recovered = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log = directory.parent / f"{directory.name}.log"
+
+    @property
+    def url(self) -> str:
+        return f"holdfast://{self.address}"
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    def command(self) -> list[str]:
+        flags = [
+            "--data",
+            str(self.directory),
+            "--listen",
+            self.address,
+            "--http",
+            self.http_address,
+        ]
+        return [sys.executable, "-m", "holdfastd", "serve", *flags, *self.arguments]
+
+    def start(self) -> "DaemonProcess":
+        """Start it and wait until it is READY. Raises RuntimeError with its log if it ends."""
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdout=log, stderr=log, env=self.environment
+            )
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            ready = READY.search(self.log())
+            if ready:
+                self.address, self.http_address = ready[1], ready[2]
+                self.jobs_recovered = int(ready[3].replace(",", ""))
+                return self
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)  # it is another process: there is nothing to wait on but its words
+        raise RuntimeError(f"the daemon did not start:\n{self.log()}")
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def kill(self) -> None:
+        """SIGKILL: as if the power of the process were cut."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(15)
+
+    def __enter__(self) -> "DaemonProcess":
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()

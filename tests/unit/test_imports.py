@@ -1,0 +1,104 @@
+"""The arrows of ARCHITECTURE.md: who may import whom."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+ALLOWED: dict[str, tuple[str, ...]] = {
+    # package prefix: prefixes of our own packages that it may import
+    "holdfast.wire": ("holdfast.wire",),
+    "holdfast": ("holdfast",),
+    "holdfastd.engine": ("holdfastd.engine",),
+    "holdfastd.clock": (),
+    "holdfastd.observed": ("holdfastd.engine",),
+    "holdfastd.store": ("holdfastd.store", "holdfastd.engine"),
+    "holdfastd.pipeline": (
+        "holdfastd.engine",
+        "holdfastd.store.base",
+        "holdfastd.clock",
+        "holdfastd.observed",
+    ),
+    "holdfastd.net": (
+        "holdfastd.net",
+        "holdfastd.engine",
+        "holdfastd.store.base",
+        "holdfastd.pipeline",
+        "holdfastd.observed",
+        "holdfastd.VERSION",
+        "holdfast.wire",
+    ),
+    "holdfastd.web": (
+        "holdfastd.web",
+        "holdfastd.engine",
+        "holdfastd.store.base",
+        "holdfastd.pipeline",
+        "holdfastd.observed",
+        "holdfastd.VERSION",
+        "holdfast.wire",
+    ),
+}
+ENGINE_MAY_ALSO = {
+    "collections",
+    "dataclasses",
+    "enum",
+    "functools",
+    "heapq",
+    "bisect",
+    "random",
+    "typing",
+    "__future__",
+}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for top in ("server", "client"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT / top).with_suffix("").parts
+            yield ".".join(part for part in parts if part != "__init__"), path
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Full dotted names of what a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rule_of(module: str) -> tuple[str, ...] | None:
+    prefixes = [prefix for prefix in ALLOWED if is_in(module, prefix)]
+    return ALLOWED[max(prefixes, key=len)] if prefixes else None
+
+
+def is_in(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: str(value)[-40:])
+def test_imports_point_downwards_only(module: str, path: Path) -> None:
+    allowed = rule_of(module)
+    ours = [
+        name for name in imports_of(path) if is_in(name, "holdfast") or is_in(name, "holdfastd")
+    ]
+    if allowed is not None:
+        wrong = [name for name in ours if not any(is_in(name, prefix) for prefix in allowed)]
+        assert not wrong, f"{module} must not import {wrong}"
+    if module.startswith("holdfast.") or module == "holdfast":
+        assert not [name for name in ours if is_in(name, "holdfastd")]
+    if is_in(module, "holdfastd"):
+        foreign = [name for name in ours if is_in(name, "holdfast")]
+        assert not [name for name in foreign if not is_in(name, "holdfast.wire")]
+
+
+def test_the_engine_imports_nothing_that_could_do_io() -> None:
+    engine = [(module, path) for module, path in modules() if is_in(module, "holdfastd.engine")]
+    assert len(engine) > 10
+    for module, path in engine:
+        for name in imports_of(path):
+            root = name.partition(".")[0]
+            assert root in ENGINE_MAY_ALSO or root == "holdfastd", f"{module} imports {name}"
