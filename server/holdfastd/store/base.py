@@ -131,3 +131,24 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Checkpoint, release the lock. After it the file is whole without a log beside it."""
+
+
+def cut_by_bytes(page: Page, bytes_max: int) -> Page:
+    """The page, cut after the row whose payload and result pass bytes_max."""
+    total = 0
+    for count, row in enumerate(page.rows, start=1):
+        total += len(row.payload or b"") + len(row.result or b"")
+        if total >= bytes_max and count < len(page.rows):
+            return Page(page.rows[:count], True)
+    return page
+
+
+def cursor_of(state: State, row: JobRow) -> JobCursor:
+    """The place of a row in the listing of its state; see JobCursor."""
+    if state is State.WAITING:
+        return JobCursor(row.priority, row.order)
+    if state is State.DELAYED:
+        return JobCursor(row.run_at_ms, row.seq)
+    if state is State.ACTIVE:
+        return JobCursor(row.token, row.seq)
+    return JobCursor(row.finished_at_ms, row.seq)

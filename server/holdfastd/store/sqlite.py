@@ -49,6 +49,8 @@ from holdfastd.store.base import (
     StoreFull,
     StoreRefused,
     StoreStats,
+    cursor_of,
+    cut_by_bytes,
 )
 from holdfastd.store.codec import checksum, unpack_counts, unpack_options, unpack_settings
 from holdfastd.store.connection import Connection, connect
@@ -355,16 +357,6 @@ def _page(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...], lim
     return Page(rows[:limit], len(rows) > limit)
 
 
-def _cut(page: Page, bytes_max: int) -> Page:
-    """Cut after the row that passes bytes_max of payload."""
-    total = 0
-    for count, row in enumerate(page.rows, start=1):
-        total += len(row.payload or b"") + len(row.result or b"")
-        if total >= bytes_max and count < len(page.rows):
-            return Page(page.rows[:count], True)
-    return page
-
-
 _MIN: Final = -(2**63)
 
 
@@ -377,7 +369,7 @@ def _read_waiting(connection: sqlite3.Connection, read: WaitingPage) -> Page:
         (read.queue, first, second),
         read.limit,
     )
-    return _cut(page, read.bytes_max)
+    return cut_by_bytes(page, read.bytes_max)
 
 
 def _read_delayed(connection: sqlite3.Connection, read: DelayedPage) -> Page:
@@ -500,7 +492,7 @@ def _read_jobs(
     where, first, second, sign = _ORDERS.get(state, newest_first)
     direction = "DESC" if sign == "<" else "ASC"
     start = after or JobCursor(*((2**63 - 1,) * 2 if sign == "<" else (_MIN, _MIN)))
-    page = _cut(
+    page = cut_by_bytes(
         _page(
             connection,
             f"{_SELECT_WHOLE} WHERE {where} AND queue = ? AND ({first}, {second}) {sign} (?, ?) "
@@ -510,17 +502,7 @@ def _read_jobs(
         ),
         bytes_max,
     )
-    return page.rows, _cursor_of(state, page.rows[-1]) if page.has_more else None
-
-
-def _cursor_of(state: State, row: JobRow) -> JobCursor:
-    if state is State.WAITING:
-        return JobCursor(row.priority, row.order)
-    if state is State.DELAYED:
-        return JobCursor(row.run_at_ms, row.seq)
-    if state is State.ACTIVE:
-        return JobCursor(row.token, row.seq)
-    return JobCursor(row.finished_at_ms, row.seq)
+    return page.rows, cursor_of(state, page.rows[-1]) if page.has_more else None
 
 
 def _size_of(path: Path) -> int:
