@@ -1,0 +1,351 @@
+"""One suite over every store: the model and SQLite. What differs is only what survives where."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from holdfastd.engine.changes import (
+    AddedRow,
+    AttemptRow,
+    Batch,
+    CompletedRow,
+    DelayedPage,
+    FinishedPage,
+    JobsById,
+    JobsBySeq,
+    LeasedRow,
+    LogRow,
+    QueuePage,
+    QueueRow,
+    RewrittenRow,
+    SessionRow,
+    WaitingPage,
+)
+from holdfastd.engine.model import (
+    DEFAULT_OPTIONS,
+    AttemptOutcome,
+    Backoff,
+    BackoffKind,
+    FailReason,
+    Jitter,
+    JobOptions,
+    Keep,
+    QueueKey,
+    QueueSettings,
+    Rate,
+    Retention,
+    Seq,
+    SessionKey,
+    State,
+    Token,
+)
+from holdfastd.store.base import JobCursor, StoreDeposed, StoreRefused
+from holdfastd.store.memory import Disk, MemoryStore
+from holdfastd.store.sqlite import DATABASE_NAME, SqliteStore
+
+Q = QueueKey(1)
+COUNTS = (0, 1, 2, 3, 0, 4, 5, 0)
+OPTIONS = JobOptions(5, 2, Backoff(BackoffKind.EXPONENTIAL, (1000,), 3.0, 60_000, Jitter.FULL))
+SETTINGS = QueueSettings(3, Rate(10, 1000, 2), Retention(Keep(None, 5), Keep(7, None)))
+
+
+class Case:
+    """A store that can be opened again, as after a restart of the daemon."""
+
+    def __init__(self, kind: str, directory: Path):
+        self.kind = kind
+        self.directory = directory
+        self.disk = Disk()
+        self.number = 0
+        self.store: Any = None
+
+    async def open(self) -> Any:
+        if self.kind == "memory":
+            self.store = MemoryStore(self.disk)
+        else:
+            self.store = SqliteStore(self.directory, reserve_bytes=0)
+        recovered = await self.store.open()
+        self.number = recovered.batch
+        return recovered
+
+    async def reopen(self) -> Any:
+        await self.store.close()
+        return await self.open()
+
+    async def write(self, **changes: Any) -> None:
+        self.number += 1
+        await self.store.apply(Batch(number=self.number, **changes))
+
+
+@pytest_asyncio.fixture(params=["memory", "sqlite"])
+async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Case]:
+    case = Case(request.param, tmp_path / "data")
+    await case.open()
+    yield case
+    await case.store.close()
+
+
+def added(seq: int, **changes: Any) -> AddedRow:
+    row = AddedRow(
+        seq=Seq(seq),
+        queue=Q,
+        id=f"job-{seq}",
+        name="resize",
+        state=State.WAITING,
+        priority=0,
+        order=seq,
+        run_at_ms=0,
+        created_at_ms=1_000 + seq,
+        options=DEFAULT_OPTIONS,
+        payload=b"payload %d" % seq,
+        token=Token(0),
+        session=SessionKey(0),
+        started_at_ms=0,
+    )
+    return row._replace(**changes)
+
+
+def rewritten(seq: int, **changes: Any) -> RewrittenRow:
+    row = RewrittenRow(
+        Seq(seq), State.FAILED, 7, -seq, 5, 1, 2, 3, Token(9), SessionKey(0), 11, 12,
+        FailReason.CRASHED, None, b"half", 4,
+    )  # fmt: skip
+    return row._replace(**changes)
+
+
+async def page(case: Case, read: Any) -> Any:
+    (answer,) = await case.store.read([read])
+    return answer
+
+
+async def test_an_added_job_comes_back_as_it_was_written(case: Case) -> None:
+    active = {"state": State.ACTIVE, "token": Token(5), "session": SessionKey(2)}
+    await case.write(
+        added=[
+            added(1),
+            added(2, options=OPTIONS, priority=-3, order=-2),
+            added(3, state=State.DELAYED, run_at_ms=99),
+            added(4, **active, started_at_ms=77),
+            added(5, **active, started_at_ms=78, options=OPTIONS, payload=b"x" * 1_000_000),
+        ]
+    )
+    await case.reopen()
+    rows = (await page(case, JobsBySeq(tuple(map(Seq, range(1, 6))), 10**7))).rows
+    assert [row.seq for row in rows] == [1, 2, 3, 4, 5]
+    assert (rows[0].id, rows[0].name, rows[0].created_at_ms) == ("job-1", "resize", 1001)
+    assert (rows[1].options, rows[1].priority, rows[1].order) == (OPTIONS, -3, -2)
+    assert (rows[2].state, rows[2].run_at_ms) == (State.DELAYED, 99)
+    assert (rows[3].token, rows[3].session, rows[3].started_at_ms) == (5, 2, 77)
+    assert (len(rows[4].payload), rows[4].started_at_ms) == (1_000_000, 78)
+    assert not any(row.is_damaged for row in rows)
+
+
+async def test_a_life_from_waiting_over_leased_to_completed(case: Case) -> None:
+    await case.write(added=[added(seq) for seq in range(1, 4)])
+    leases = [LeasedRow(Seq(seq), Token(seq), SessionKey(1), 50) for seq in (1, 2, 3)]
+    await case.write(leased=leases)
+    recovered = await case.reopen()
+    assert [(row.seq, row.token, row.payload) for row in recovered.active] == [
+        (1, 1, None),
+        (2, 2, None),
+        (3, 3, None),
+    ]
+    done = [CompletedRow(Seq(1), 60, None), CompletedRow(Seq(2), 60, b"ok")]
+    await case.write(completed=[*done, CompletedRow(Seq(3), 61, None)])
+    assert (await case.reopen()).active == []
+    detail = await case.store.job(Q, "job-2")
+    assert (detail.row.state, detail.row.result) == (State.COMPLETED, b"ok")
+    assert (detail.row.session, detail.row.token) == (0, 2)
+    finished = await page(case, FinishedPage(Q, State.COMPLETED, 61, 10))
+    assert [row.seq for row in finished.rows] == [1, 2]
+
+
+async def test_a_rewrite_changes_everything_but_the_payload(case: Case) -> None:
+    await case.write(added=[added(1)], rewritten=[rewritten(1)])
+    row = (await page(case, JobsBySeq((Seq(1),), 100))).rows[0]
+    found = {name: getattr(row, name) for name in RewrittenRow._fields}
+    assert found == rewritten(1)._asdict()
+    assert row.payload == b"payload 1"
+
+
+async def test_removing_a_job_takes_its_attempts_and_logs_along(case: Case) -> None:
+    attempt = AttemptRow(
+        Seq(1), Token(1), 1, 2, 3, AttemptOutcome.FAILED, "E", "message", "trace", "w"
+    )
+    await case.write(added=[added(1), added(2)], attempts=[attempt])
+    await case.write(logs=[LogRow(Seq(1), 2, 5, "b"), LogRow(Seq(1), 1, 4, "a")])
+    detail = await case.store.job(Q, "job-1")
+    assert detail.attempts == [attempt]
+    assert [log.text for log in detail.logs] == ["a", "b"]
+    await case.write(removed=[Seq(1)])
+    assert await case.store.job(Q, "job-1") is None
+    await case.write(added=[added(3, id="job-1")])
+    assert (await case.store.job(Q, "job-1")).attempts == []
+
+
+async def test_queues_and_sessions_are_kept_and_removed(case: Case) -> None:
+    queue = QueueRow(Q, "mail", True, SETTINGS, 123, COUNTS)
+    plain = QueueRow(QueueKey(2), "other", False, QueueSettings(), 0, COUNTS)
+    session = SessionRow(SessionKey(1), "abc", "worker-1", 41, 1_000)
+    await case.write(queues=[queue, plain], sessions=[session], next_seq=Seq(9))
+    await case.write(sessions=[session._replace(last_request=42)], next_seq=Seq(9))
+    recovered = await case.reopen()
+    assert recovered.queues == [queue, plain]
+    assert recovered.sessions == [session._replace(last_request=42)]
+    assert recovered.next_seq == 9
+    await case.write(queues_removed=[Q], sessions_removed=[SessionKey(1)])
+    recovered = await case.reopen()
+    assert (recovered.queues, recovered.sessions) == ([plain], [])
+
+
+async def test_a_batch_that_does_not_follow_is_refused_and_changes_nothing(case: Case) -> None:
+    await case.write(added=[added(1)])
+    for number in (case.number, case.number + 2):
+        with pytest.raises(StoreDeposed):
+            await case.store.apply(Batch(number=number, added=[added(2)]))
+    assert await case.store.last_batch() == case.number
+    assert await case.store.job(Q, "job-2") is None
+    await case.write(added=[added(2)])
+
+
+async def test_each_open_raises_the_epoch(case: Case) -> None:
+    first = (await case.reopen()).epoch
+    assert (await case.reopen()).epoch == first + 1
+
+
+async def test_waiting_pages_follow_priority_and_order_without_gaps(case: Case) -> None:
+    await case.write(added=[added(seq, priority=seq % 3, order=-seq) for seq in range(1, 31)])
+    await case.write(added=[added(99, queue=QueueKey(2))])
+    seen: list[tuple[int, int]] = []
+    after, has_more = None, True
+    while has_more:
+        answer = await page(case, WaitingPage(Q, after, 7, 10**6))
+        seen += [(row.priority, row.order) for row in answer.rows]
+        after, has_more = seen[-1], answer.has_more
+        assert all(row.payload for row in answer.rows)
+    assert seen == sorted((seq % 3, -seq) for seq in range(1, 31))
+
+
+async def test_pages_are_cut_by_bytes_after_one_row_at_least(case: Case) -> None:
+    await case.write(added=[added(seq, payload=b"x" * 100) for seq in range(1, 6)])
+    answer = await page(case, WaitingPage(Q, None, 10, 150))
+    assert (len(answer.rows), answer.has_more) == (2, True)
+    answer = await page(case, JobsBySeq((Seq(5), Seq(3), Seq(77), Seq(1)), 250))
+    assert ([row.seq for row in answer.rows], answer.has_more) == ([5, 3], True)
+
+
+async def test_delayed_pages_go_over_all_queues_by_due_time(case: Case) -> None:
+    delayed = [
+        added(seq, state=State.DELAYED, run_at_ms=100 - seq, queue=QueueKey(seq % 2 + 1))
+        for seq in range(1, 6)
+    ]
+    await case.write(added=delayed)
+    answer = await page(case, DelayedPage((96, 4), 2))
+    assert ([row.seq for row in answer.rows], answer.has_more) == ([3, 2], True)
+
+
+async def test_jobs_are_found_by_id_and_by_state(case: Case) -> None:
+    await case.write(added=[added(1), added(2), added(3, id='a "quoted" ü')])
+    await case.write(rewritten=[rewritten(2)])
+    answer = await page(case, JobsById(Q, ("job-1", 'a "quoted" ü', "nope")))
+    assert [(row.seq, row.payload) for row in answer.rows] == [(1, None), (3, None)]
+    answer = await page(case, QueuePage(Q, (State.WAITING,), Seq(1), 10))
+    assert [row.seq for row in answer.rows] == [3]
+    answer = await page(case, QueuePage(Q, tuple(State), Seq(0), 2))
+    assert ([row.seq for row in answer.rows], answer.has_more) == ([1, 2], True)
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.DELAYED, State.ACTIVE, State.FAILED])
+async def test_listings_page_without_gaps_or_repeats(case: Case, state: State) -> None:
+    await case.write(added=[added(seq) for seq in range(1, 24)])
+    rows = [
+        rewritten(
+            seq, state=state, priority=0, order=seq, run_at_ms=seq, token=Token(seq),
+            finished_at_ms=seq // 2,
+        )
+        for seq in range(1, 24)
+    ]  # fmt: skip
+    await case.write(rewritten=rows)
+    seen: list[int] = []
+    after: JobCursor | None = None
+    while True:
+        found, after = await case.store.jobs(Q, state, after, 5, 10**6)
+        seen += [row.seq for row in found]
+        if after is None:
+            break
+    expected = list(range(1, 24))
+    assert seen == (expected[::-1] if state is State.FAILED else expected)
+
+
+# ---- SQLite alone --------------------------------------------------------------------------------
+
+
+async def test_a_flipped_byte_of_a_payload_is_noticed(tmp_path: Path) -> None:
+    case = Case("sqlite", tmp_path)
+    await case.open()
+    await case.write(added=[added(1, payload=b"precious-" * 20), added(2)])
+    await case.store.close()
+    path = tmp_path / DATABASE_NAME
+    content = bytearray(path.read_bytes())
+    content[content.index(b"precious-precious-") + 20] ^= 1
+    path.write_bytes(content)
+    await case.open()
+    rows = (await page(case, JobsBySeq((Seq(1), Seq(2)), 10**6))).rows
+    assert [row.is_damaged for row in rows] == [True, False]
+    await case.store.close()
+
+
+async def refused(directory: Path) -> str:
+    with pytest.raises(StoreRefused) as error:
+        await SqliteStore(directory, reserve_bytes=0).open()
+    return str(error.value)
+
+
+async def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / DATABASE_NAME) as connection:
+        connection.execute("CREATE TABLE other (x)")
+    connection.close()
+    assert "is a database, but not one of Holdfast" in await refused(tmp_path)
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / DATABASE_NAME).write_bytes(b"not a database " * 1000)
+    assert "cannot be opened as a database" in await refused(tmp_path)
+
+
+async def test_a_newer_schema_is_refused_unread(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path, reserve_bytes=0)
+    await store.open()
+    await store.close()
+    with sqlite3.connect(tmp_path / DATABASE_NAME) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    assert "has schema 99, this holdfastd knows up to 1" in await refused(tmp_path)
+
+
+async def test_a_second_store_on_the_directory_is_refused_naming_the_pid(tmp_path: Path) -> None:
+    import os
+
+    store = SqliteStore(tmp_path, reserve_bytes=0)
+    await store.open()
+    assert f"another holdfastd (pid {os.getpid()}) has" in await refused(tmp_path)
+    await store.close()
+
+
+async def test_what_was_applied_survives_a_store_that_is_never_closed(tmp_path: Path) -> None:
+    case = Case("sqlite", tmp_path / "a")
+    await case.open()
+    await case.write(added=[added(1)])
+    for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal", "holdfast.unclean"):
+        target = tmp_path / "b" / name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes((tmp_path / "a" / name).read_bytes())
+    await case.store.close()
+    copy = Case("sqlite", tmp_path / "b")
+    assert (await copy.open()).batch == 1
+    assert (await copy.store.job(Q, "job-1")).row.payload == b"payload 1"
+    await copy.store.close()

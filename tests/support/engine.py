@@ -1,0 +1,217 @@
+"""Drives the engine as the pipeline does, without a loop, a clock or a disk."""
+
+import random
+from collections import defaultdict
+from typing import Any
+
+from holdfastd.engine import commands
+from holdfastd.engine.broker import Engine
+from holdfastd.engine.model import DEFAULT_OPTIONS, JobOptions, NewJob
+from holdfastd.engine.outputs import (
+    Answer,
+    AnswerItems,
+    Deliver,
+    Displace,
+    Notify,
+    Output,
+    Refuse,
+    Revoke,
+    Show,
+    Welcome,
+)
+from holdfastd.engine.partition import EngineSettings, Moment
+from holdfastd.store.memory import Disk, MemoryStore
+
+START_MS = 1_700_000_000_000
+SETTINGS = EngineSettings(lease_ms=30_000, grace_ms=10_000)
+
+
+class Driver:
+    """An engine on a model store.
+
+    `do` applies a command; `flush` closes the batch, writes it, collects what is said, and does
+    the reads that are wanted, until nothing is left. What was said is in `delivered`, `answers`, …
+    by connection.
+    """
+
+    def __init__(self, disk: Disk | None = None, seed: int = 1):
+        self.disk = disk or Disk()
+        self.now_ms = START_MS
+        self.monotonic = 1_000.0
+        self.seed = seed
+        self.request = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start the daemon on what is on the disk; what was not applied is gone."""
+        self.store = MemoryStore(self.disk)
+        disk = self.disk
+        disk.epoch += 1
+        self.store._epoch = disk.epoch
+        self.engine = Engine(SETTINGS, random.Random(self.seed))
+        rows = [row for row in disk.jobs.values() if row.state == 3]
+        numbers: Any = (disk.next_seq, disk.next_queue, disk.next_session)
+        self.engine.recover(
+            disk.epoch,
+            numbers,
+            list(disk.queues.values()),
+            list(disk.sessions.values()),
+            [row._replace(payload=None) for row in sorted(rows, key=lambda row: row.token)],
+            self.moment,
+        )
+        self.batch = disk.batch
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was said so far."""
+        self.outputs: list[Output] = []
+        self.delivered: dict[int, list[Any]] = defaultdict(list)
+        self.answers: dict[tuple[int, int], Any] = {}
+        self.refusals: dict[tuple[int, int], Refuse] = {}
+        self.revoked: dict[int, list[Any]] = defaultdict(list)
+        self.events: list[Any] = []
+        self.shown: list[Show] = []
+        self.welcomes: dict[int, Welcome] = {}
+        self.displaced: list[int] = []
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.now_ms, self.monotonic)
+
+    # ---- commands --------------------------------------------------------------------------
+
+    def attach(self, connection: int, session: str, leases: Any = (), worker: str = "") -> Welcome:
+        command = commands.Attach(session, worker, tuple(leases), {})
+        self.engine.attach(connection, command, self.moment)
+        self.flush()
+        return self.welcomes[connection]
+
+    def do(self, connection: int, command: Any, request: int | None = None) -> int:
+        """Apply a command under the next number (or the one given). Returns the number."""
+        if request is None:
+            self.request += 1
+            request = self.request
+        self.engine.apply(connection, request, command, self.moment)
+        return request
+
+    def ask(self, connection: int, command: Any, request: int | None = None) -> Any:
+        """Apply, flush, and return the answer, or the Refuse."""
+        number = self.do(connection, command, request)
+        self.flush()
+        key = (connection, number)
+        return self.refusals.get(key) or self.answers.get(key)
+
+    def detach(self, connection: int) -> None:
+        self.do(connection, commands.Detach(), 0)
+        self.flush()
+
+    def add(self, connection: int, queue: str, *ids: str, **options: Any) -> Any:
+        items = [new_job(id, **options) for id in ids]
+        return self.ask(connection, commands.Enqueue(queue, list(enumerate(items)), []))
+
+    def take(self, connection: int) -> list[Any]:
+        """Jobs pushed since the last call."""
+        return self.delivered.pop(connection, [])
+
+    def ack(self, connection: int, *items: Any, credit: int = 0) -> Any:
+        held: list[tuple[commands.Held, bytes | None]] = [(held_of(item), None) for item in items]
+        return self.ask(connection, commands.Ack(held, credit))
+
+    def fail(self, connection: int, item: Any, retry_ms: int | None = None, credit: int = 0) -> Any:
+        error = commands.AttemptError("ValueError", "no", "trace")
+        return self.ask(connection, commands.Fail([(held_of(item), error, retry_ms)], credit))
+
+    def release(self, connection: int, item: Any, delay_ms: int = 0, credit: int = 0) -> Any:
+        return self.ask(connection, commands.Release([(held_of(item), delay_ms)], credit))
+
+    def subscribe(self, connection: int, *queues: str, credit: int = 1) -> None:
+        self.ask(connection, commands.Subscribe(list(queues), credit))
+
+    # ---- the pipeline's part -----------------------------------------------------------------
+
+    def pass_time(self, seconds: float) -> None:
+        self.now_ms += round(seconds * 1000)
+        self.monotonic += seconds
+        self.flush()
+
+    def flush(self) -> None:
+        """What `Pipeline.run` does until it would wait."""
+        while True:
+            self.engine.tick(self.moment)
+            if self.engine.has_open_batch:
+                self.write()
+            wanted = self.engine.take_reads()
+            if wanted:
+                pages = self.store.pages(list(wanted))
+                for (read, then), page in zip(wanted.items(), pages, strict=True):
+                    self.engine.answer(read, then, page, self.moment)
+            is_idle = not (self.engine.has_open_batch or self.engine.wants_reads)
+            if is_idle and self.engine.next_tick_s(self.moment) > 0:
+                return
+
+    def write(self) -> None:
+        batch, outputs = self.engine.close_batch()
+        if not batch.is_empty:
+            self.batch += 1
+            batch.number = self.batch
+            self.store.write(batch)
+        for output in outputs:
+            self._hear(output)
+
+    def _hear(self, output: Output) -> None:
+        self.outputs.append(output)
+        match output:
+            case Deliver():
+                self.delivered[output.connection] += output.items
+            case Answer():
+                self.answers[output.connection, output.request] = output.result
+            case AnswerItems():
+                self.answers[output.connection, output.request] = output.items
+            case Refuse():
+                self.refusals[output.connection, output.request] = output
+            case Revoke():
+                self.revoked[output.connection] += output.items
+            case Notify():
+                self.events += output.events
+            case Show():
+                self.shown.append(output)
+            case Welcome():
+                self.welcomes[output.connection] = output
+            case Displace():
+                self.displaced.append(output.connection)
+
+    # ---- looking -----------------------------------------------------------------------------
+
+    def row(self, id: str) -> Any:
+        """The durable row of a job; None = there is none."""
+        rows = [row for row in self.disk.jobs.values() if row.id == id]
+        return max(rows, key=lambda row: row.seq) if rows else None
+
+    def counts(self, queue: str) -> dict[str, int]:
+        state = self.engine.queues[queue]
+        names = ["-", "waiting", "delayed", "active", "blocked", "completed", "failed", "cancelled"]
+        return {name: count for name, count in zip(names, state.counts, strict=True) if count}
+
+
+def new_job(id: str, *, is_generated: bool = False, **options: Any) -> NewJob:
+    """A job with payload = its id. options: of NewJob, or of JobOptions."""
+    rare = {
+        key: options.pop(key) for key in ("attempts", "max_crashes", "backoff") if key in options
+    }
+    return NewJob(
+        id,
+        is_generated,
+        "work",
+        id.encode(),
+        options=JobOptions(**rare) if rare else DEFAULT_OPTIONS,
+        **options,
+    )
+
+
+def held_of(item: Any) -> commands.Held:
+    """The lease of a delivered item."""
+    return commands.Held(item[0], item[1], item[2])
+
+
+def ids_of(items: list[Any]) -> list[str]:
+    return [item[2] for item in items]
