@@ -1,5 +1,7 @@
 """The command line of the daemon."""
 
+import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import click
 
 from holdfastd import VERSION, config
-from holdfastd.config import ConfigError
+from holdfastd.config import Config, ConfigError
 
 EXIT_USAGE = 2
 
@@ -34,12 +36,14 @@ def _options(command: Any) -> Any:
     return command
 
 
-def _load(path: Path | None, data: str | None, listen: str | None, http: str | None) -> Any:
-    flags = {"server.data": data, "server.listen": listen, "server.http": http}
+def _load(path: Path | None, data: str | None, listen: str | None, http: str | None) -> Config:
+    given = {"data.dir": data, "tcp.listen": listen, "http.listen": http}
+    flags = {key: text for key, text in given.items() if text is not None}
     try:
-        return config.load(path, config.environment(), flags)
+        return config.load(path, os.environ, flags)
     except ConfigError as error:
-        click.echo(f"holdfastd: {error}", err=True)
+        for problem in error.problems:
+            click.echo(f"holdfastd: {problem}", err=True)
         sys.exit(EXIT_USAGE)
 
 
@@ -56,5 +60,5 @@ def serve(path: Path | None, data: str | None, listen: str | None, http: str | N
 @_options
 def check_config(path: Path | None, data: str | None, listen: str | None, http: str | None) -> None:
     """Say whether the configuration can be used, and what is in force."""
-    settings = _load(path, data, listen, http)
-    click.echo(f"ok: data in {settings.server.data}, clients on {settings.server.listen}")
+    for key, value in config.flatten(_load(path, data, listen, http)).items():
+        click.echo(f"{key} = {json.dumps(value)}")

@@ -1,184 +1,372 @@
-"""The daemon's configuration: frozen values, read from flags, environment, a TOML file, defaults.
+"""The daemon's settings: which keys there are, what they may be, and where a value came from.
 
-Precedence: flag > environment > file > default. config.toml lists every key with its default; a
-test compares it with the dataclasses here. To add a key: a field here and its line there.
+A value is taken from the first source that has it: a flag, the environment, the TOML file, the
+default. The key `tcp.listen` is `HOLDFAST_TCP_LISTEN` in the environment. Every source is checked
+whole, and all that is wrong is told at once. `config.toml` lists every key; a test compares it with
+the dataclasses below, so a new key is one line here and one there.
 """
 
-import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
-from holdfast.wire.constants import DEFAULT_HTTP_PORT, DEFAULT_PORT
+from holdfast.wire.checks import shown
+from holdfast.wire.constants import DEFAULT_HTTP_PORT, DEFAULT_PORT, PAYLOAD_BYTES_MAX
 
-ENVIRONMENT_PREFIX: Final = "HOLDFASTD_"
+ENVIRONMENT_PREFIX: Final = "HOLDFAST_"
+SERVICE_LINK: Final = re.compile(r"\w+_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_\w+)?)")
+"""Variables that Kubernetes sets for a service that happens to be named like one of our sections
+(`holdfast-http`): not ours, and no mistake."""
 
 
 class ConfigError(Exception):
-    """A key that cannot be used; the text names it, its value and what is allowed."""
+    """The settings cannot be used.
+
+    Attributes:
+        problems: one line each: where, which key, what is wrong, what is allowed.
+    """
+
+    def __init__(self, problems: list[str]):
+        self.problems = problems
+        super().__init__("\n".join(problems))
 
 
-def _between(low: int, high: int, default: int) -> Any:
-    """An integer field with its range, both ends included."""
-    return field(default=default, metadata={"low": low, "high": high})
+# ---- what a value may be -------------------------------------------------------------------------
 
 
-def _one_of(*choices: str) -> Any:
-    """The first one is the default."""
-    return field(default=choices[0], metadata={"choices": choices})
+class Rule(Protocol):
+    @property
+    def allowed(self) -> str:
+        """What may stand there, for people: "a whole number from 1 to 10"."""
+
+    def check(self, value: object) -> Any:
+        """The value for the dataclass, from one of TOML's types. Raises ValueError."""
+
+    def parse(self, text: str) -> Any:
+        """The same from a flag or the environment. Raises ValueError."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number with low <= value <= high."""
+
+    low: int
+    high: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a whole number from {self.low:,} to {self.high:,}"
+
+    def check(self, value: object) -> int:
+        if type(value) is int and self.low <= value <= self.high:
+            return value
+        raise ValueError
+
+    def parse(self, text: str) -> int:
+        return self.check(int(text))
+
+
+@dataclass(frozen=True)
+class OneOf:
+    choices: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        return "one of " + ", ".join(self.choices)
+
+    def check(self, value: object) -> str:
+        if isinstance(value, str) and value in self.choices:
+            return value
+        raise ValueError
+
+    def parse(self, text: str) -> str:
+        return self.check(text)
+
+
+class Directory:
+    allowed = "the path of a directory"
+
+    def check(self, value: object) -> Path:
+        if isinstance(value, str) and value and "\0" not in value:
+            return Path(value)
+        raise ValueError
+
+    def parse(self, text: str) -> Path:
+        return self.check(text)
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    """A name or an address; IPv6 without brackets."""
+    port: int
+    """0 = any free one."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class HostPort:
+    allowed = 'HOST:PORT, such as "127.0.0.1:4653" or "[::1]:4653", port 0 to 65,535'
+
+    _FORM: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:\s/]+)):(\d{1,5})", re.ASCII)
+
+    def check(self, value: object) -> Address:
+        found = self._FORM.fullmatch(value) if isinstance(value, str) else None
+        if found is None or int(found[3]) > 65535:
+            raise ValueError
+        return Address(found[1] or found[2], int(found[3]))
+
+    def parse(self, text: str) -> Address:
+        return self.check(text)
+
+
+# ---- the keys ------------------------------------------------------------------------------------
+
+
+def key(default: str | int, rule: Rule) -> Any:
+    """A field of a section. default: as it would stand in config.toml."""
+    return field(default=rule.check(default), metadata={"rule": rule, "default": default})
+
+
+SECOND_MS: Final = 1000
+DAY_MS: Final = 24 * 3600 * SECOND_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    data: str = "data"
-    """Directory of the database; made if it is missing."""
-    listen: str = f"127.0.0.1:{DEFAULT_PORT}"
-    http: str = f"127.0.0.1:{DEFAULT_HTTP_PORT}"
+class Data:
+    """The directory that holds everything."""
+
+    dir: Path = key("data", Directory())
+    """Made if it is not there; belongs to one daemon at a time."""
+    reserve_bytes: int = key(64 * 1024 * 1024, Whole(0, 1024**3))
+    """Kept free on disk, so that workers can still answer when the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
-class Leases:
-    lease_ms: int = _between(1_000, 3_600_000, 30_000)
-    heartbeat_ms: int = _between(100, 600_000, 10_000)
-    grace_ms: int = _between(100, 3_600_000, 10_000)
+class Tcp:
+    """The port for clients."""
+
+    listen: Address = key(f"127.0.0.1:{DEFAULT_PORT}", HostPort())
+    connections_max: int = key(10_000, Whole(1, 1_000_000))
+    """One more is refused with BUSY."""
+    handshake_timeout_ms: int = key(10_000, Whole(10, 600_000))
+    """A client that has not said who it is by then is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """The port for metrics and health."""
+
+    listen: Address = key(f"127.0.0.1:{DEFAULT_HTTP_PORT}", HostPort())
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    connections: int = _between(1, 1_000_000, 10_000)
-    payload_bytes: int = _between(1, 1024 * 1024, 1024 * 1024)
-    handshake_ms: int = _between(100, 600_000, 5_000)
+    payload_bytes_max: int = key(PAYLOAD_BYTES_MAX, Whole(1, PAYLOAD_BYTES_MAX))
+    """Of a job's data; it is packed by then."""
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
-    reserve_bytes: int = _between(0, 2**40, 64 * 1024 * 1024)
+class Leases:
+    """How a worker's silence is judged."""
+
+    heartbeat_ms: int = key(5_000, Whole(20, 600_000))
+    """How often clients are asked to report; at most half of lease_ms."""
+    lease_ms: int = key(30_000, Whole(100, 3_600_000))
+    """Without a report for so long, a connected worker's jobs run again elsewhere."""
+    grace_ms: int = key(10_000, Whole(0, 3_600_000))
+    """The same for a worker whose connection broke, or after a restart of the daemon."""
+    session_ms: int = key(DAY_MS, Whole(60_000, 30 * DAY_MS))
+    """An absent client may resume its session for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    queues_max: int = key(300, Whole(0, 10_000))
+    """Queues with series of their own; the others are summed up as queue="_other"."""
+
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+FORMATS: Final = ("text", "json")
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    level: str = _one_of("info", "debug", "warning", "error")
-    format: str = _one_of("console", "json")
+    """What is written to standard error."""
+
+    level: str = key("info", OneOf(LEVELS))
+    format: str = key("text", OneOf(FORMATS))
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    server: Server = Server()
-    leases: Leases = Leases()
-    limits: Limits = Limits()
-    storage: Storage = Storage()
-    log: Log = Log()
+    """All settings, by section."""
+
+    data: Data = field(default_factory=Data)
+    tcp: Tcp = field(default_factory=Tcp)
+    http: Http = field(default_factory=Http)
+    limits: Limits = field(default_factory=Limits)
+    leases: Leases = field(default_factory=Leases)
+    metrics: Metrics = field(default_factory=Metrics)
+    log: Log = field(default_factory=Log)
+
+    @classmethod
+    def from_mapping(cls, tree: Mapping[str, object], source: str = "config") -> "Config":
+        """Settings from section -> key -> value. Raises ConfigError; source is named in it."""
+        return _build([_from_tree(tree, source)])
 
 
-def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
-    """The configuration in force.
+SECTIONS: Final[dict[str, type]] = {
+    section.name: cast("type", section.default_factory) for section in fields(Config)
+}
+RULES: Final[dict[str, Rule]] = {
+    f"{section}.{each.name}": each.metadata["rule"]
+    for section, kind in SECTIONS.items()
+    for each in fields(kind)
+}
+"""By path, such as "tcp.listen", in the order of config.toml."""
+
+VARIABLES: Final = {ENVIRONMENT_PREFIX + path.replace(".", "_").upper(): path for path in RULES}
+"""Environment variable -> path."""
+
+
+# ---- reading them --------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """What one source says."""
+
+    values: dict[str, Any]
+    """By path, checked."""
+    problems: list[str]
+
+
+def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str]) -> Config:
+    """The settings from all sources.
 
     Args:
-        path: a TOML file; None = no file.
-        environment: variables such as HOLDFASTD_SERVER_LISTEN are taken from it.
-        flags: values by dotted key, such as `server.listen`; None values are left out.
+        file: TOML; None = there is none.
+        environment: all of it; what is not for the daemon is left alone.
+        flags: path -> text, of those that were given, such as {"tcp.listen": "127.0.0.1:0"}.
 
     Raises:
-        ConfigError: with the key, the value and what is allowed.
+        ConfigError: with all that is wrong in any source.
     """
-    config = Config()
-    if path is not None:
-        config = from_mapping(_read_toml(path), config, str(path))
-    config = from_mapping(_from_environment(environment), config, "environment")
-    given: dict[str, dict[str, Any]] = {}
-    for key, value in flags.items():
-        if value is not None:
-            section, name = key.split(".")
-            given.setdefault(section, {})[name] = value
-    config = from_mapping(given, config, "command line")
-    _check_together(config)
-    return config
+    sources = [_from_environment(environment), _from_flags(flags)]
+    if file is not None:
+        sources.insert(0, _from_tree(_read_toml(file), str(file)))
+    return _build(sources)
 
 
-def from_mapping(mapping: Mapping[str, Any], base: Config, origin: str) -> Config:
-    """`base` with the sections of the mapping laid over it. Raises ConfigError."""
-    config: Config = _overlaid(base, mapping, "", origin)
-    return config
-
-
-def _overlaid(base: Any, mapping: Mapping[str, Any], path: str, origin: str) -> Any:
-    known = {item.name: item for item in fields(base)}
-    changes: dict[str, Any] = {}
-    for name, value in mapping.items():
-        key = f"{path}{name}"
-        if name not in known:
-            close = get_close_matches(name, known, 1)
-            hint = f"did you mean {path}{close[0]}?" if close else f"known: {', '.join(known)}"
-            raise ConfigError(f"{origin}: unknown key {key}: {hint}")
-        before = getattr(base, name)
-        if is_dataclass(before):
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"{origin}: {key} is a section, not {value!r}")
-            changes[name] = _overlaid(before, value, f"{key}.", origin)
-        else:
-            kind = get_type_hints(type(base))[name]
-            changes[name] = _checked(key, value, kind, known[name].metadata, origin)
-    return replace(base, **changes)
-
-
-def _checked(key: str, value: Any, kind: type, rules: Mapping[str, Any], origin: str) -> Any:
-    if type(value) is not kind:
-        raise ConfigError(f"{origin}: {key} must be {_NAMES[kind]}, not {value!r}")
-    if "low" in rules and not rules["low"] <= value <= rules["high"]:
-        low, high = rules["low"], rules["high"]
-        raise ConfigError(f"{origin}: {key} must be from {low:,} to {high:,}, not {value:,}")
-    if "choices" in rules and value not in rules["choices"]:
-        choices = ", ".join(rules["choices"])
-        raise ConfigError(f"{origin}: {key} must be one of {choices}, not {value!r}")
-    return value
-
-
-_NAMES: Final = {int: "a whole number", str: "a text", bool: "true or false"}
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{file}: is no TOML: {error}"]) from error
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """HOLDFASTD_<SECTION>_<KEY>; numbers are read as numbers."""
-    found: dict[str, dict[str, Any]] = {}
-    for variable, text in environment.items():
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            section, _, name = variable[len(ENVIRONMENT_PREFIX) :].lower().partition("_")
-            value = int(text) if text.lstrip("-").isdigit() else text
-            found.setdefault(section, {})[name] = value
+def _from_tree(tree: Mapping[str, object], source: str) -> Found:
+    found = Found({}, [])
+    for section, content in tree.items():
+        if section not in SECTIONS:
+            found.problems.append(f"{source}: {_unknown(section, SECTIONS, 'section')}")
+        elif not isinstance(content, Mapping):
+            found.problems.append(f"{source}: {section} is a section, write [{section}]")
+        else:
+            for name, value in content.items():
+                _take(found, source, f"{section}.{name}", value)
     return found
 
 
-def _check_together(config: Config) -> None:
+def _take(found: Found, source: str, path: str, value: object) -> None:
+    if path not in RULES:
+        found.problems.append(f"{source}: {_unknown(path, RULES, 'key')}")
+        return
+    try:
+        found.values[path] = RULES[path].check(value)
+    except ValueError:
+        problem = f"{path} must be {RULES[path].allowed}, not {shown(value)}"
+        found.problems.append(f"{source}: {problem}")
+
+
+def _from_environment(environment: Mapping[str, str]) -> Found:
+    found = Found({}, [])
+    ours = tuple(f"{ENVIRONMENT_PREFIX}{section.upper()}_" for section in SECTIONS)
+    for variable in sorted(environment):
+        if variable in VARIABLES:
+            _take_text(found, variable, VARIABLES[variable], environment[variable])
+        elif variable.startswith(ours) and not SERVICE_LINK.fullmatch(variable):
+            found.problems.append(f"environment: {_unknown(variable, VARIABLES, 'variable')}")
+    return found
+
+
+def _from_flags(flags: Mapping[str, str]) -> Found:
+    found = Found({}, [])
+    for path, text in flags.items():
+        _take_text(found, "command line", path, text)
+    return found
+
+
+def _take_text(found: Found, source: str, path: str, text: str) -> None:
+    try:
+        found.values[path] = RULES[path].parse(text)
+    except ValueError:
+        found.problems.append(f"{source}: {path} must be {RULES[path].allowed}, not {shown(text)}")
+
+
+def _unknown(name: str, known: Mapping[str, object], what: str) -> str:
+    close = get_close_matches(name, known, n=1)
+    if not close and what == "key":
+        last = name.rpartition(".")[2]
+        close = [path for path in known if path.endswith(f".{last}")][:1]
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+    return f"{shown(name)[1:-1]} is no {what}: {hint}"
+
+
+def _build(sources: list[Found]) -> Config:
+    """sources: the weakest first."""
+    problems = [problem for source in sources for problem in source.problems]
+    values = {path: value for source in sources for path, value in source.values.items()}
+    sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for path, value in values.items():
+        section, _, name = path.partition(".")
+        sections[section][name] = value
+    config = Config(**{name: SECTIONS[name](**given) for name, given in sections.items()})
+    problems += _contradictions(config)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _contradictions(config: Config) -> list[str]:
+    """What is wrong with values that are right one by one."""
     leases = config.leases
     if leases.heartbeat_ms * 2 > leases.lease_ms:
-        raise ConfigError(
+        return [
             f"leases.heartbeat_ms ({leases.heartbeat_ms:,}) must be at most half of "
-            f"leases.lease_ms ({leases.lease_ms:,}), or one late heartbeat loses every lease"
+            f"leases.lease_ms ({leases.lease_ms:,}): one lost heartbeat must not end a lease"
+        ]
+    return []
+
+
+Flat: TypeAlias = dict[str, str | int]
+
+
+def flatten(config: Config) -> Flat:
+    """The settings by path, each as it would stand in config.toml."""
+    return {
+        path: value if isinstance(value, int) else str(value)
+        for path, value in (
+            (f"{section}.{each.name}", getattr(getattr(config, section), each.name))
+            for section, kind in SECTIONS.items()
+            for each in fields(kind)
         )
-    for key in ("listen", "http"):
-        address(f"server.{key}", getattr(config.server, key))
-
-
-def address(key: str, text: str) -> tuple[str, int]:
-    """`HOST:PORT` or `[V6]:PORT`; port 0 = any free one. Raises ConfigError."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or int(port) > 65_535:
-        raise ConfigError(f"{key} must be HOST:PORT, such as 127.0.0.1:4653, not {text!r}")
-    return host, int(port)
-
-
-def environment() -> Mapping[str, str]:
-    return os.environ
+    }

@@ -11,7 +11,6 @@ import os
 import random
 import signal
 import sys
-from pathlib import Path
 from typing import Final
 
 import uvloop
@@ -50,20 +49,19 @@ class Daemon:
         self._clock = SystemClock()
         self._observed = Observed()
         leases, limits = settings.leases, settings.limits
-        store = SqliteStore(Path(settings.server.data), settings.storage.reserve_bytes)
-        engine_settings = EngineSettings(leases.lease_ms, leases.grace_ms)
+        store = SqliteStore(settings.data.dir, settings.data.reserve_bytes)
+        engine_settings = EngineSettings(leases.lease_ms, leases.grace_ms, leases.session_ms)
         self._pipeline = Pipeline(
             store, self._clock, engine_settings, random.Random(), self._observed
         )
-        host, port = config.address("server.listen", settings.server.listen)
         self._listener = Listener(
             self._pipeline,
             ListenerSettings(
-                host,
-                port,
-                limits.connections,
-                limits.handshake_ms / 1000,
-                limits.payload_bytes,
+                settings.tcp.listen.host,
+                settings.tcp.listen.port,
+                settings.tcp.connections_max,
+                settings.tcp.handshake_timeout_ms / 1000,
+                limits.payload_bytes_max,
                 leases.heartbeat_ms,
                 leases.lease_ms,
                 leases.grace_ms,
@@ -78,9 +76,10 @@ class Daemon:
             lambda: self._why_not_ready is None,
             self._clock.now_ms,
             self._clock.monotonic,
+            settings.metrics.queues_max,
         )
-        host, port = config.address("server.http", settings.server.http)
-        self._http = HttpServer(make_app(metrics, lambda: self._why_not_ready), host, port)
+        app = make_app(metrics, lambda: self._why_not_ready)
+        self._http = HttpServer(app, settings.http.listen.host, settings.http.listen.port)
         self._why_not_ready: str | None = "starting"
         self._stop = asyncio.Event()
         self._signals = 0
@@ -101,9 +100,9 @@ class Daemon:
                 running = tasks.create_task(self._pipeline.run())
                 reading = tasks.create_task(self._listener.run())
                 lagging = tasks.create_task(self._sample_lag())
-                http_address = await self._bind("server.http", self._http.listen())
+                http_address = await self._bind("http.listen", self._http.listen())
                 serving = tasks.create_task(self._http.serve_until_stopped())
-                address = await self._bind("server.listen", self._listener.start())
+                address = await self._bind("tcp.listen", self._listener.start())
                 self._ready(address, http_address, sum(self._job_counts()), started)
                 await self._stop.wait()
                 await self._drain()
@@ -123,9 +122,9 @@ class Daemon:
         try:
             host, port = await starting  # type: ignore[misc]  # a coroutine of either server
         except OSError as error:
-            text = getattr(self._config.server, key.split(".")[1])
+            wanted = config.flatten(self._config)[key]
             raise StartError(
-                f"{key} = {text} cannot be listened on ({os.strerror(error.errno or 0)}): stop "
+                f"{key} = {wanted} cannot be listened on ({os.strerror(error.errno or 0)}): stop "
                 "what uses it, or choose another address"
             ) from error
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,8 +1,8 @@
 """Prometheus metrics from the plain counters of the engine, the pipeline and the listener.
 
 Nothing is counted here: a scrape reads numbers that are kept anyway. Labels by queue are bounded:
-beyond QUEUES_MAX queues, the rest is folded into `_other`, so that a million names cannot make a
-million series. docs/metrics.md lists every name; a test compares it.
+beyond metrics.queues_max queues the rest is folded into `_other`, so that a million names do not
+make a million series. docs/metrics.md lists every name; a test compares it.
 """
 
 import platform
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from holdfastd.store.base import StoreStats
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-QUEUES_MAX: Final = 25
-"""Queues with series of their own, the fullest first: some 40 series each keep a scrape under
-1,000."""
 OTHER: Final = "_other"
 CACHED_S: Final = 1.0
 
@@ -51,11 +48,12 @@ class Metrics:
         is_ready: Callable[[], bool],
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
+        queues_max: int,
     ):
-        """store_stats: awaitable StoreStats."""
+        """store_stats: awaitable StoreStats. queues_max: queues with series of their own."""
         self._store_stats = store_stats
         self._monotonic = monotonic
-        self._collector = _Collector(engine, observed, connections, is_ready, now_ms)
+        self._collector = _Collector(engine, observed, connections, is_ready, now_ms, queues_max)
         self._registry = CollectorRegistry()
         self._registry.register(self._collector)
         self._rendered = b""
@@ -78,7 +76,9 @@ class _Collector(Collector):
         connections: Callable[[], dict[str, int]],
         is_ready: Callable[[], bool],
         now_ms: Callable[[], int],
+        queues_max: int,
     ):
+        self._queues_max = queues_max
         self._engine = engine
         self._observed = observed
         self._connections = connections
@@ -114,11 +114,11 @@ class _Collector(Collector):
     def _groups(self) -> Groups:
         """Queues under their labels: the fullest under their own, the rest folded."""
         queues = list(self._engine.queues.values())
-        if len(queues) <= QUEUES_MAX:
+        if len(queues) <= self._queues_max:
             return [(queue.name, [queue]) for queue in queues]
         queues.sort(key=lambda queue: sum(queue.counts[1:5]), reverse=True)
-        shown = [(queue.name, [queue]) for queue in queues[:QUEUES_MAX]]
-        return [*shown, (OTHER, queues[QUEUES_MAX:])]
+        shown = [(queue.name, [queue]) for queue in queues[: self._queues_max]]
+        return [*shown, (OTHER, queues[self._queues_max :])]
 
     def _queues(self) -> Iterator[Metric]:
         groups = self._groups()
