@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfastd.engine import commands
 from holdfastd.engine.broker import Engine
+from holdfastd.engine.changes import Batch, Page, Read
 from holdfastd.engine.model import DEFAULT_OPTIONS, JobOptions, NewJob
 from holdfastd.engine.outputs import (
     Answer,
@@ -20,6 +21,7 @@ from holdfastd.engine.outputs import (
     Welcome,
 )
 from holdfastd.engine.partition import EngineSettings, Moment
+from holdfastd.store.base import Recovered
 from holdfastd.store.memory import Disk, MemoryStore
 
 START_MS = 1_700_000_000_000
@@ -43,24 +45,35 @@ class Driver:
         self.start()
 
     def start(self) -> None:
-        """Start the daemon on what is on the disk; what was not applied is gone."""
-        self.store = MemoryStore(self.disk)
-        disk = self.disk
-        disk.epoch += 1
-        self.store._epoch = disk.epoch
+        """Start the daemon on what is stored; what was not applied is gone."""
+        recovered = self.open_store()
         self.engine = Engine(SETTINGS, random.Random(self.seed))
-        rows = [row for row in disk.jobs.values() if row.state == 3]
-        numbers: Any = (disk.next_seq, disk.next_queue, disk.next_session)
         self.engine.recover(
-            disk.epoch,
-            numbers,
-            list(disk.queues.values()),
-            list(disk.sessions.values()),
-            [row._replace(payload=None) for row in sorted(rows, key=lambda row: row.token)],
+            recovered.epoch,
+            (recovered.next_seq, recovered.next_queue, recovered.next_session),
+            recovered.queues,
+            recovered.sessions,
+            recovered.active,
             self.moment,
         )
-        self.batch = disk.batch
+        self.batch = recovered.batch
         self.clear()
+
+    # ---- the store; `support.sqlite_driver` has another one ------------------------------------
+
+    def open_store(self) -> Recovered:
+        self.store = MemoryStore(self.disk)
+        return self.store.opened()
+
+    def write_batch(self, batch: Batch) -> None:
+        self.store.write(batch)
+
+    def pages(self, reads: list[Read]) -> list[Page]:
+        return self.store.pages(reads)
+
+    def rows(self) -> list[Any]:
+        """Every durable job."""
+        return list(self.disk.jobs.values())
 
     def clear(self) -> None:
         """Forget what was said so far."""
@@ -142,7 +155,7 @@ class Driver:
                 self.write()
             wanted = self.engine.take_reads()
             if wanted:
-                pages = self.store.pages(list(wanted))
+                pages = self.pages(list(wanted))
                 for (read, then), page in zip(wanted.items(), pages, strict=True):
                     self.engine.answer(read, then, page, self.moment)
             is_idle = not (self.engine.has_open_batch or self.engine.wants_reads)
@@ -154,7 +167,7 @@ class Driver:
         if not batch.is_empty:
             self.batch += 1
             batch.number = self.batch
-            self.store.write(batch)
+            self.write_batch(batch)
         for output in outputs:
             self._hear(output)
 
@@ -184,7 +197,7 @@ class Driver:
 
     def row(self, id: str) -> Any:
         """The durable row of a job; None = there is none."""
-        rows = [row for row in self.disk.jobs.values() if row.id == id]
+        rows = [row for row in self.rows() if row.id == id]
         return max(rows, key=lambda row: row.seq) if rows else None
 
     def counts(self, queue: str) -> dict[str, int]:

@@ -34,9 +34,10 @@ class Administering:
     ) -> list[ItemRefusal]:
         """Apply `act` to each job that exists and is in the expected state."""
         refused: list[ItemRefusal] = []
-        for at, id in enumerate(ids):
-            job = self._partition.find(queue, id, found)
-            if job is None:
+        # Looked up before any is changed: a change may push others out of memory.
+        jobs = [self._partition.find(queue, id, found) for id in ids]
+        for at, (id, job) in enumerate(zip(ids, jobs, strict=True)):
+            if job is None or job.is_removed:
                 refused.append(
                     ItemRefusal(at, Refusal.UNKNOWN_JOB, f"no job {id} in queue {queue.name}")
                 )

@@ -33,13 +33,19 @@ class Producing:
         if not command.items:
             return results
         queue = partition.add_queue(command.queue)
+        # Looked up before any is added: adding may push others out of memory.
+        known = {
+            new.id: partition.find(queue, new.id, found)
+            for _, new in command.items
+            if not new.is_generated
+        }
         for at, new in command.items:
-            existing = None if new.is_generated else partition.find(queue, new.id, found)
+            existing = known.get(new.id)
             if existing is not None:
                 queue.stats.duplicates += 1
                 results.append(ItemExisting(at, int(existing.state)))
                 continue
-            job = partition.add_job(queue, new, moment)
+            job = known[new.id] = partition.add_job(queue, new, moment)
             if queue.ring is not None:
                 self._emit_added(queue, job, moment)
         queue.stats.accepted += len(command.items)

@@ -71,6 +71,10 @@ class MemoryStore:
         self._epoch = 0
 
     async def open(self) -> Recovered:
+        return self.opened()
+
+    def opened(self) -> Recovered:
+        """`open` without a loop."""
         disk = self.disk
         disk.epoch += 1
         self._epoch = disk.epoch

@@ -72,6 +72,17 @@ def test_the_same_id_is_reported_as_existing_wherever_the_job_is(driver: Driver)
     assert driver.counts("q") == {"waiting": 3}
 
 
+def test_an_id_is_noticed_although_the_same_request_pushes_its_job_out_of_memory(
+    driver: Driver,
+) -> None:
+    driver.add(P, "q", "a")
+    urgent = [new_job(f"u{number}", priority=-1) for number in range(5)]
+    items = list(enumerate([*urgent, new_job("a")]))
+    (existing,) = driver.ask(P, commands.Enqueue("q", items, []))
+    assert existing.at == 5
+    assert driver.counts("q") == {"waiting": 6}
+
+
 def test_an_id_is_free_again_once_its_job_is_removed(driver: Driver) -> None:
     driver.add(P, "q", "a")
     driver.do(P, commands.Remove("q", ["a"], None))

@@ -1,0 +1,51 @@
+"""The engine's driver on real SQLite files, with crashes that leave them as they are."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from holdfastd.engine.changes import Batch, JobsBySeq, Page, QueuePage, Read
+from holdfastd.engine.model import QueueKey, Seq, State
+from holdfastd.store.base import Recovered
+from holdfastd.store.memory import Disk
+from holdfastd.store.sqlite import SqliteStore
+from support.engine import Driver
+
+
+class SqliteDriver(Driver):
+    def __init__(self, directory: Path, seed: int = 1):
+        self.directory = directory
+        self.loop = asyncio.new_event_loop()
+        self.sqlite: SqliteStore | None = None
+        super().__init__(Disk(), seed)
+
+    def open_store(self) -> Recovered:
+        """After a crash: the connections go without a checkpoint, the mark stays."""
+        if self.sqlite is not None:
+            self.loop.run_until_complete(self.sqlite._close_connections())
+            self.sqlite._lock.release()
+        self.sqlite = SqliteStore(self.directory, reserve_bytes=0)
+        return self.loop.run_until_complete(self.sqlite.open())
+
+    def write_batch(self, batch: Batch) -> None:
+        assert self.sqlite is not None
+        self.loop.run_until_complete(self.sqlite.apply(batch))
+
+    def pages(self, reads: list[Read]) -> list[Page]:
+        assert self.sqlite is not None
+        return self.loop.run_until_complete(self.sqlite.read(reads))
+
+    def rows(self) -> list[Any]:
+        everything: list[Any] = []
+        queues = list(self.engine.queues.values())
+        for queue in queues:
+            read = QueuePage(QueueKey(queue.key), tuple(State), Seq(0), 100_000)
+            bare = self.pages([read])[0].rows
+            seqs = tuple(row.seq for row in bare)
+            everything += self.pages([JobsBySeq(seqs, 10**9)])[0].rows
+        return everything
+
+    def close(self) -> None:
+        assert self.sqlite is not None
+        self.loop.run_until_complete(self.sqlite.close())
+        self.loop.close()
