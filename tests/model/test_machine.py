@@ -428,7 +428,7 @@ def small_heads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.timeout(150)
 def test_any_sequence_keeps_the_promise_on_the_model_store() -> None:
-    run_state_machine_as_test(Machine, settings=settings(max_examples=150, stateful_step_count=60))
+    run_state_machine_as_test(Machine, settings=settings(max_examples=400, stateful_step_count=40))
 
 
 @pytest.mark.timeout(150)
@@ -441,7 +441,7 @@ def test_any_sequence_keeps_the_promise_on_sqlite_with_reopen() -> None:
 
     try:
         run_state_machine_as_test(
-            OnSqlite, settings=settings(max_examples=12, stateful_step_count=40)
+            OnSqlite, settings=settings(max_examples=15, stateful_step_count=25)
         )
     finally:
         shutil.rmtree(folder)
