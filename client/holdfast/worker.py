@@ -541,6 +541,7 @@ class _Uplink:
 
     def _opened(self, lost: list[int]) -> None:
         """Connected, again perhaps: what is held counts against the credit."""
+        self._wake.set()  # the rhythm of heartbeats is known now
         for token in lost:
             self._worker.cancel(token)
         if self._is_taking:

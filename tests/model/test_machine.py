@@ -441,7 +441,7 @@ def test_any_sequence_keeps_the_promise_on_sqlite_with_reopen() -> None:
 
     try:
         run_state_machine_as_test(
-            OnSqlite, settings=settings(max_examples=15, stateful_step_count=25)
+            OnSqlite, settings=settings(max_examples=80, stateful_step_count=30)
         )
     finally:
         shutil.rmtree(folder)

@@ -1,0 +1,81 @@
+"""What an operator reads when the daemon cannot start: one line, and an exit code."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support.daemon import DaemonProcess
+
+
+def attempt(*arguments: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "holdfastd", "serve", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=15, check=False)
+    return done.returncode, done.stderr
+
+
+def free(directory: Path) -> list[str]:
+    return ["--data", str(directory), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+
+
+def one_line(code_and_text: tuple[int, str], code: int, words: str) -> None:
+    assert code_and_text[0] == code
+    assert words in code_and_text[1]
+    assert code_and_text[1].count("\n") == 1, "more than one line, or a traceback"
+
+
+def test_a_second_daemon_on_the_directory_names_the_first(daemon: DaemonProcess) -> None:
+    started = time.monotonic()
+    refused = attempt(*free(daemon.directory))
+    assert time.monotonic() - started < 5
+    one_line(refused, 1, f"another holdfastd (pid {daemon.pid}) has {daemon.directory} open")
+
+
+def test_a_port_in_use_is_named(daemon: DaemonProcess, tmp_path: Path) -> None:
+    flags = ["--data", str(tmp_path / "other"), "--listen", daemon.address, "--http", "127.0.0.1:0"]
+    one_line(attempt(*flags), 1, f"tcp.listen = {daemon.address} cannot be listened on")
+    assert attempt(*flags)[0] == 1, "the refused start has left the directory locked or broken"
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    one_line(attempt(*free(tmp_path / "file" / "data")), 1, "cannot be written")
+
+
+def test_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "holdfast.db").write_bytes(b"these are somebody's letters" * 100)
+    one_line(attempt(*free(tmp_path)), 1, "cannot be opened as a database")
+    assert (tmp_path / "holdfast.db").read_bytes().startswith(b"these are somebody's letters")
+
+
+def test_wrong_configuration_is_told_with_a_suggestion(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[tcp]\nlisen = "x"\n')
+    code, text = attempt("--config", str(file))
+    assert code == 2
+    assert "tcp.lisen is no key: did you mean tcp.listen?" in text
+
+
+def test_the_ready_line_can_be_read_by_a_program(tmp_path: Path) -> None:
+    environment = {**os.environ, "HOLDFAST_LOG_FORMAT": "json"}
+    command = [sys.executable, "-m", "holdfastd", "serve", *free(tmp_path / "data")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stderr is not None
+        line = json.loads(process.stderr.readline())
+        process.terminate()
+        assert process.wait(10) == 0
+    assert (line["event"], line["jobs"]) == ("ready", 0)
+    assert line["address"].startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_the_http_port_answers(daemon: DaemonProcess, path: str) -> None:
+    import urllib.request
+
+    with urllib.request.urlopen(f"http://{daemon.http_address}{path}", timeout=5) as answer:
+        assert answer.status == 200
+        assert answer.read()

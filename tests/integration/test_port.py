@@ -1,0 +1,73 @@
+"""Strangers at the TCP port: each gets a clear answer, and honest clients notice nothing."""
+
+import asyncio
+
+import msgpack
+import pytest
+
+from holdfast import aio
+from holdfast.wire import messages as wire
+from holdfast.wire.connection import ClientConnection
+from holdfast.wire.constants import ErrorCode
+from holdfast.wire.frames import encode_frame
+from support.daemon import DaemonProcess
+
+
+async def said_to(daemon: DaemonProcess, data: bytes) -> list[wire.Message]:
+    """Everything the server says until it closes, after HELLO."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
+    writer.write(data)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    client = ClientConnection()
+    messages = [message for message in client.receive(answer) if not isinstance(message, Exception)]
+    assert isinstance(messages[0], wire.Hello)
+    return messages[1:]
+
+
+def identify(**info: object) -> bytes:
+    return encode_frame(wire.encode(wire.Identify({"protocol": 1, "session": "s", **info})))
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "words"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", ErrorCode.BAD_FRAME, "an HTTP request"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01", ErrorCode.BAD_FRAME, "a TLS hello"),
+        (b"\xff\xff\xff\xff", ErrorCode.FRAME_TOO_LARGE, "4,294,967,295 bytes is over the limit"),
+        (bytes(4), ErrorCode.BAD_FRAME, "0 bytes"),
+        (encode_frame(b"\xc1\xc1"), ErrorCode.BAD_FRAME, "not a msgpack frame"),
+        (encode_frame(msgpack.packb([84, 1, "q"])), ErrorCode.UNEXPECTED_MESSAGE, "PAUSE"),
+        (identify(protocol=99), ErrorCode.NO_COMMON_PROTOCOL, "version 99 is not spoken here"),
+        (identify(session=""), ErrorCode.BAD_REQUEST, "session must be 1 to 64 characters"),
+    ],
+)
+async def test_what_is_no_client_is_told_so_and_cut_off(
+    daemon: DaemonProcess, data: bytes, code: ErrorCode, words: str
+) -> None:
+    async with aio.Queue("q", url=daemon.url) as honest:
+        await honest.add("n")
+        (error,) = await said_to(daemon, data)
+        assert isinstance(error, wire.Error)
+        assert (error.request, error.code) == (None, code)
+        assert words in error.message
+        assert (await honest.counts())["waiting"] == 1
+
+
+async def test_an_unknown_command_is_refused_without_closing(daemon: DaemonProcess) -> None:
+    unknown = encode_frame(msgpack.packb([99, 5]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
+    client = ClientConnection()
+    async with asyncio.timeout(10):
+        seen: list[object] = [*client.receive(await reader.read(65536))]
+        writer.write(client.send(wire.Identify({"protocol": 1, "session": "s"})))
+        while not any(isinstance(message, wire.Welcome) for message in seen):
+            seen += client.receive(await reader.read(65536))
+        counts = encode_frame(wire.encode(wire.Counts(6)))
+        writer.write(unknown + counts)
+        while not any(isinstance(message, wire.Reply) for message in seen):
+            seen += client.receive(await reader.read(65536))
+    writer.close()
+    refused = next(message for message in seen if isinstance(message, wire.Error))
+    assert (refused.request, refused.code) == (5, ErrorCode.UNKNOWN_COMMAND)

@@ -1,0 +1,187 @@
+"""Workers against a real daemon."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast import Queue, Release, Retry, Unrecoverable, Worker
+from holdfast.worker import ActiveJob
+from support.daemon import DaemonProcess
+from support.handlers import in_a_process
+
+
+@pytest.fixture
+def queue(daemon: DaemonProcess) -> Iterator[Queue]:
+    with Queue("work", url=daemon.url, timeout=10) as queue:
+        yield queue
+
+
+class Running:
+    """A worker on a thread of its own; stopped at the end."""
+
+    def __init__(self, daemon: DaemonProcess, handler: Any, **options: Any):
+        self.worker = Worker("work", handler, url=daemon.url, **options)
+        self._thread = threading.Thread(target=self.worker.run)
+
+    def __enter__(self) -> Worker:
+        self._thread.start()
+        return self.worker
+
+    def __exit__(self, *exc: object) -> None:
+        self.worker.stop()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+async def on_the_loop(job: ActiveJob) -> str:
+    await asyncio.sleep(0)
+    return f"loop {job.data}"
+
+
+def in_a_thread(job: ActiveJob) -> str:
+    return f"thread {job.data} {threading.current_thread() is threading.main_thread()}"
+
+
+def test_async_functions_threads_and_names(daemon: DaemonProcess, queue: Queue) -> None:
+    with Running(daemon, {"a": on_the_loop, "t": in_a_thread}, concurrency=3):
+        first, second = queue.add("a", 1), queue.add("t", 2)
+        assert (first.wait(10), second.wait(10)) == ("loop 1", "thread 2 False")
+
+
+def test_a_process_that_dies_fails_only_its_own_job(daemon: DaemonProcess, queue: Queue) -> None:
+    with Running(daemon, in_a_process, concurrency=2, process=True):
+        dying, living = queue.add("n", "die"), queue.add("n", "live")
+        assert living.wait(30) != os.getpid()
+        with pytest.raises(Exception, match="WorkerProcessDied"):
+            dying.wait(30)
+        assert queue.add("n", "again").wait(30)
+
+
+def test_progress_and_logs_arrive_before_the_end(daemon: DaemonProcess, queue: Queue) -> None:
+    def handler(job: ActiveJob) -> None:
+        for step in range(3):
+            job.progress({"step": step})
+            job.log(f"step {step}")
+
+    with Running(daemon, handler):
+        job = queue.add("n")
+        job.wait(10)
+    assert job.progress == {"step": 2}
+    assert job.logs == ["step 0", "step 1", "step 2"]
+
+
+def test_a_handler_says_retry_after_never_again_or_release(
+    daemon: DaemonProcess, queue: Queue
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def handler(job: ActiveJob) -> str:
+        seen.append((job.name, job.attempt))
+        if job.name == "retry" and job.attempt == 1:
+            raise Retry(after=0.01)
+        if job.name == "never":
+            raise Unrecoverable("no use")
+        if job.name == "release" and job.releases == 0:
+            raise Release(delay=0.01)
+        return "done"
+
+    with Running(daemon, handler):
+        assert queue.add("retry", attempts=2).wait(10) == "done"
+        assert queue.add("release").wait(10) == "done"
+        with pytest.raises(Exception, match="no use"):
+            queue.add("never", attempts=50).wait(10)
+    assert seen == [("retry", 1), ("retry", 2), ("release", 1), ("release", 1), ("never", 1)]
+
+
+def test_a_result_that_cannot_be_packed_fails_with_its_path(
+    daemon: DaemonProcess, queue: Queue
+) -> None:
+    words = r"result\['when'\] is a object"
+    with Running(daemon, lambda job: {"when": object()}), pytest.raises(Exception, match=words):
+        queue.add("n", attempts=5).wait(10)
+
+
+def test_a_handler_that_blocks_the_loop_keeps_its_lease(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[leases]\nlease_ms = 600\nheartbeat_ms = 100\ngrace_ms = 300\n")
+    with DaemonProcess(tmp_path / "data", "--config", str(config)) as daemon:
+
+        async def blocking(job: ActiveJob) -> int:
+            time.sleep(2)  # noqa: ASYNC251 - it blocks the loop, that is the point
+            return job.attempt
+
+        with Queue("work", url=daemon.url) as queue, Running(daemon, blocking):
+            job = queue.add("n")
+            assert job.wait(15) == 1
+            assert (job.crashes, job.releases) == (0, 0)
+
+
+def test_a_daemon_restart_re_runs_nothing(daemon: DaemonProcess, queue: Queue) -> None:
+    runs: list[str] = []
+    may_end = threading.Event()
+
+    def handler(job: ActiveJob) -> str:
+        runs.append(job.id)
+        may_end.wait(20)
+        return "done"
+
+    with Running(daemon, handler, concurrency=20) as worker:
+        jobs = queue.add_many([("n", number) for number in range(20)])
+        while len(runs) < 20:
+            time.sleep(0.01)
+        daemon.kill()
+        daemon.start()
+        may_end.set()
+        assert [job.wait(20) for job in jobs] == ["done"] * 20
+        assert worker.concurrency == 20
+    assert sorted(runs) == sorted(job.id for job in jobs), "a job ran twice"
+
+
+WORKER = """
+import sys, time
+from holdfast import Worker
+def handler(job):
+    print("started", flush=True)
+    time.sleep(job.data)
+Worker("work", handler, url=sys.argv[1], concurrency=2, drain_timeout=1).run()
+"""
+
+
+def test_sigterm_lets_jobs_end_and_releases_the_rest(daemon: DaemonProcess, queue: Queue) -> None:
+    short, long = queue.add("n", 0.3), queue.add("n", 60)
+    command = [sys.executable, "-c", WORKER, daemon.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline(), process.stdout.readline()] == [b"started\n"] * 2
+        process.terminate()
+        short.wait(10)
+        deadline = time.monotonic() + 10
+        while queue.get(long.id).state != "waiting" and time.monotonic() < deadline:
+            time.sleep(0.02)
+        found = queue.get(long.id)
+        assert (found.state, found.crashes, found.failures) == ("waiting", 0, 0)
+        process.kill()  # its thread sleeps on
+        process.wait(10)
+
+
+def test_a_worker_without_a_server_says_so_and_comes_back(
+    daemon: DaemonProcess, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors: list[Exception] = []
+    with Running(daemon, lambda job: "done") as worker:
+        assert queue.add("n").wait(10) == "done"
+        worker.on("error", errors.append)
+        daemon.kill()
+        while not errors:
+            time.sleep(0.01)
+        daemon.start()
+        assert queue.add("n").wait(15) == "done"
+    assert "has lost the server" in caplog.text
