@@ -440,6 +440,7 @@ class Partition:
         """The job has ended (or is gone): show it to those who wait for that."""
         if queue.waits:
             for connection, request in queue.waits.pop(job.id, ()):
+                self.connections[connection].waits.pop((queue.name, job.id), None)
                 self.open.outputs.append(Show(connection, request, queue.key, job.id))
 
 

@@ -1,6 +1,7 @@
 """What workers do: subscribe, ack, fail, release, extend, report; and what losing them does."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from holdfastd.engine import commands
 from holdfastd.engine.changes import LogRow
@@ -38,17 +39,33 @@ class Working:
     def ack(
         self, session: Session, command: commands.Ack, found: Found, moment: Moment
     ) -> list[ItemRefusal]:
+        def complete(queue: QueueState, job: Job, item: tuple[Held, bytes | None]) -> None:
+            self._complete(queue, job, item[1], moment)
+
+        return self._each(session, command, found, moment, self._was_completed_by, complete)
+
+    def _each(
+        self,
+        session: Session,
+        command: Any,
+        found: Found,
+        moment: Moment,
+        is_repeated: Callable[[Held, Found], bool],
+        act: Callable[[QueueState, Job, Any], None],
+    ) -> list[ItemRefusal]:
+        """Do `act` for each item whose lease the session holds; a repeated answer is a success.
+        Then give the slots that came free their next jobs."""
         refused: list[ItemRefusal] = []
         touched: dict[QueueState, None] = {}
-        for at, (held, result) in enumerate(command.items):
+        for at, item in enumerate(command.items):
+            held = item[0]
             job = session.leases.get(held.token)
-            if job is None:
-                if not self._was_completed_by(held, found):
-                    refused.append(_lease_lost(at, held))
-                continue
-            queue = self._partition.queues_by_key[job.queue]
-            self._complete(queue, job, result, moment)
-            touched[queue] = None
+            if job is not None:
+                queue = self._partition.queues_by_key[job.queue]
+                act(queue, job, item)
+                touched[queue] = None
+            elif not is_repeated(held, found):
+                refused.append(_lease_lost(at, held))
         self._go_on(session, command.credit, touched, moment)
         return refused
 
@@ -70,19 +87,12 @@ class Working:
     def fail(
         self, session: Session, command: commands.Fail, found: Found, moment: Moment
     ) -> list[ItemRefusal]:
-        refused: list[ItemRefusal] = []
-        touched: dict[QueueState, None] = {}
-        for at, (held, error, retry_ms) in enumerate(command.items):
-            job = session.leases.get(held.token)
-            if job is None:
-                if not self._was_given_back_by(held, found):
-                    refused.append(_lease_lost(at, held))
-                continue
-            queue = self._partition.queues_by_key[job.queue]
-            self._fail_one(queue, job, error, retry_ms, moment, session.worker)
-            touched[queue] = None
-        self._go_on(session, command.credit, touched, moment)
-        return refused
+        def fail_one(
+            queue: QueueState, job: Job, item: tuple[Held, AttemptError, int | None]
+        ) -> None:
+            self._fail_one(queue, job, item[1], item[2], moment, session.worker)
+
+        return self._each(session, command, found, moment, self._was_given_back_by, fail_one)
 
     def _fail_one(
         self,
@@ -121,19 +131,10 @@ class Working:
     def release(
         self, session: Session, command: commands.Release, found: Found, moment: Moment
     ) -> list[ItemRefusal]:
-        refused: list[ItemRefusal] = []
-        touched: dict[QueueState, None] = {}
-        for at, (held, delay_ms) in enumerate(command.items):
-            job = session.leases.get(held.token)
-            if job is None:
-                if not self._was_given_back_by(held, found):
-                    refused.append(_lease_lost(at, held))
-                continue
-            queue = self._partition.queues_by_key[job.queue]
-            self.release_one(queue, job, delay_ms, moment)
-            touched[queue] = None
-        self._go_on(session, command.credit, touched, moment)
-        return refused
+        def release_one(queue: QueueState, job: Job, item: tuple[Held, int]) -> None:
+            self.release_one(queue, job, item[1], moment)
+
+        return self._each(session, command, found, moment, self._was_given_back_by, release_one)
 
     def release_one(self, queue: QueueState, job: Job, delay_ms: int, moment: Moment) -> None:
         """Give a lease back, at no cost to the job: it keeps its place, or waits for delay_ms."""

@@ -450,10 +450,19 @@ def test_a_wait_is_answered_when_the_job_ends(driver: Driver) -> None:
     driver.flush()
     assert driver.shown == []
     driver.ack(W, item)
+    assert not driver.engine.sessions["producer"].waits, "an answered wait counts no more"
     assert [(show.connection, show.request, show.id) for show in driver.shown] == [(P, number, "a")]
     driver.ask(P, commands.Wait("q", "a"))
     assert len(driver.shown) == 2
     assert driver.ask(P, commands.Wait("q", "nope")).refusal is Refusal.UNKNOWN_JOB
+
+
+def test_a_wait_ends_with_its_connection(driver: Driver) -> None:
+    item = leased(driver)
+    driver.do(P, commands.Wait("q", "a"))
+    driver.detach(P)
+    driver.ack(W, item)
+    assert driver.shown == []
 
 
 def test_events_come_in_order_with_rising_numbers(driver: Driver) -> None:

@@ -1,0 +1,100 @@
+"""The `holdfast` command: data on stdout, messages on stderr, stable exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.daemon import DaemonProcess
+
+
+def holdfast(daemon: DaemonProcess | str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    url = daemon if isinstance(daemon, str) else daemon.url
+    command = [sys.executable, "-m", "holdfast", "--url", url, "--timeout", "5s", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_a_job_is_added_shown_listed_acted_on_and_removed(daemon: DaemonProcess) -> None:
+    added = holdfast(
+        daemon,
+        "add",
+        "mail",
+        "welcome",
+        '{"user": 7}',
+        "--id",
+        "m7",
+        "--delay",
+        "1h",
+        "--attempts",
+        "5",
+    )
+    assert (added.returncode, added.stdout) == (0, "m7\n")
+    again = holdfast(daemon, "add", "mail", "welcome", "--id", "m7", "--json")
+    assert json.loads(again.stdout) == {"id": "m7", "created": False, "state": "delayed"}
+    shown = json.loads(holdfast(daemon, "job", "mail", "m7", "--json").stdout)
+    assert (shown["data"], shown["state"], shown["attempts"]) == ({"user": 7}, "delayed", 5)
+    assert holdfast(daemon, "promote", "mail", "m7").returncode == 0
+    assert "m7" in holdfast(daemon, "jobs", "mail", "waiting").stdout
+    assert json.loads(holdfast(daemon, "counts", "mail", "--json").stdout)["waiting"] == 1
+    assert holdfast(daemon, "pause", "mail").returncode == 0
+    assert "paused" in holdfast(daemon, "queues").stdout
+    assert holdfast(daemon, "resume", "mail").returncode == 0
+    assert holdfast(daemon, "remove", "mail", "m7").returncode == 0
+    assert json.loads(holdfast(daemon, "queues", "--json").stdout)["mail"]["waiting"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["job", "mail", "nope"], 1, "there is no queue mail"),
+        (["add", "mail", "n", "{bad"], 2, "DATA is not JSON"),
+        (["add", "a b", "n"], 2, "queue name 'a b' is not allowed"),
+        (["add", "mail", "n", "--delay", "soon"], 2, "'soon' is no duration"),
+        (["worker", "nowhere:worker"], 2, "No module named 'nowhere'"),
+        (["worker", "json"], 2, "must be MODULE:ATTRIBUTE"),
+        (["worker", "json:dumps.x"], 2, "json:dumps.x"),
+    ],
+)
+def test_wrong_use_is_told_on_stderr_with_a_stable_code(
+    daemon: DaemonProcess, arguments: list[str], code: int, words: str
+) -> None:
+    done = holdfast(daemon, *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_is_not_there_has_an_exit_code_of_its_own() -> None:
+    done = holdfast("holdfast://127.0.0.1:1", "queues")
+    assert done.returncode == 3
+    assert "is holdfastd running there?" in done.stderr
+
+
+def test_a_worker_is_run_from_a_module(daemon: DaemonProcess, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "from holdfast import Worker\n"
+        "def handler(job):\n    print(job.data, flush=True)\n"
+        f"worker = Worker('mail', handler, url={daemon.url!r})\n"
+    )
+    holdfast(daemon, "add", "mail", "n", '"hello"')
+    command = [sys.executable, "-m", "holdfast", "worker", "app:worker"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "hello\n"
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_tail_prints_events_as_they_happen(daemon: DaemonProcess) -> None:
+    command = [sys.executable, "-m", "holdfast", "--url", daemon.url]
+    tail = [*command, "tail", "mail", "--after", "0", "--json"]
+    with subprocess.Popen(tail, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["kind"] == "missed"
+        holdfast(daemon, "add", "mail", "n", "--id", "a")
+        event = json.loads(process.stdout.readline())
+        assert (event["kind"], event["id"]) == ("added", "a")
+        process.terminate()
+        process.wait(10)
