@@ -10,14 +10,17 @@ import logging
 import os
 import random
 import signal
+import socket
 import sys
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NoReturn
 
 import uvloop
 
 from holdfastd import VERSION, config, logs
 from holdfastd.clock import SystemClock
 from holdfastd.engine.partition import EngineSettings
+from holdfastd.engine.transitions import InvariantError
 from holdfastd.net.listener import Listener, ListenerSettings
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
@@ -92,13 +95,14 @@ class Daemon:
         """
         started = self._clock.monotonic()
         try:
-            recovered = await self._pipeline.open()
+            await self._pipeline.open()
         except StoreRefused as error:
             raise StartError(str(error)) from error
+        asyncio.get_running_loop().set_exception_handler(_on_stray_error)
         try:
             async with asyncio.TaskGroup() as tasks:
-                running = tasks.create_task(self._pipeline.run())
-                reading = tasks.create_task(self._listener.run())
+                tasks.create_task(_or_end(self._pipeline.run))
+                reading = tasks.create_task(_or_end(self._listener.run))
                 lagging = tasks.create_task(self._sample_lag())
                 http_address = await self._bind("http.listen", self._http.listen())
                 serving = tasks.create_task(self._http.serve_until_stopped())
@@ -111,20 +115,19 @@ class Daemon:
                 self._http.stop()
                 await asyncio.wait([serving], timeout=2.0)
                 serving.cancel()
-                del running, recovered
         except BaseExceptionGroup as group:
             first = group.exceptions[0]
             if isinstance(first, StartError):
                 await self._pipeline.store.close()
             raise first from None
 
-    async def _bind(self, key: str, starting: "asyncio.Future[tuple[str, int]] | object") -> str:
+    async def _bind(self, key: str, starting: Awaitable[tuple[str, int]]) -> str:
         try:
-            host, port = await starting  # type: ignore[misc]  # a coroutine of either server
+            host, port = await starting
         except OSError as error:
             wanted = config.flatten(self._config)[key]
             raise StartError(
-                f"{key} = {wanted} cannot be listened on ({os.strerror(error.errno or 0)}): stop "
+                f"{key} = {wanted} cannot be listened on ({_reason(error)}): stop "
                 "what uses it, or choose another address"
             ) from error
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -187,6 +190,43 @@ class Daemon:
             self._observed.loop_lag_seconds.observe(max(0.0, late))
 
 
+def _reason(error: OSError) -> str:
+    """What went wrong, in the system's words; asyncio and uvloop put their own around it."""
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
+
+
+async def _or_end(run: Callable[[], Awaitable[None]]) -> None:
+    """Run a part without which the daemon cannot go on; end the process where it breaks.
+
+    At once, and not by letting the error rise: while other tasks were being cancelled they could
+    still say something that is not on disk.
+    """
+    try:
+        await run()
+    except Exception as error:
+        _end_broken(error)
+
+
+def _on_stray_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An error in a callback, such as a connection's: it costs that connection, unless it says
+    that memory is not what it should be."""
+    error = context.get("exception")
+    if isinstance(error, InvariantError):
+        _end_broken(error)
+    log.error("%s", context.get("message"), exc_info=error)
+
+
+def _end_broken(error: Exception) -> NoReturn:
+    """Exit 70 now: nothing more is said or written, no clean-up runs."""
+    if isinstance(error, StoreError):
+        logs.event(log, logging.CRITICAL, "store_broken", f"the store broke: {error}")
+    else:
+        log.critical("a bug: memory cannot be trusted any more", exc_info=error)
+    os._exit(EXIT_BROKEN)
+
+
 def serve(settings: config.Config) -> int:
     """Run the daemon. Returns the exit code; 70 does not return at all."""
     logs.set_up(settings.log.level, settings.log.format)
@@ -203,6 +243,4 @@ async def _run(settings: config.Config) -> None:
     try:
         await Daemon(settings).run()
     except StoreError as error:
-        # Nothing may be said or written any more, so no clean-up runs.
-        print(f"holdfastd: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(EXIT_BROKEN)
+        _end_broken(error)

@@ -1,7 +1,9 @@
 """What an operator reads when the daemon cannot start: one line, and an exit code."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfastd.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from support.daemon import DaemonProcess
 
 
@@ -50,6 +53,31 @@ def test_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "holdfast.db").write_bytes(b"these are somebody's letters" * 100)
     one_line(attempt(*free(tmp_path)), 1, "cannot be opened as a database")
     assert (tmp_path / "holdfast.db").read_bytes().startswith(b"these are somebody's letters")
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "holdfast.db")) as theirs:
+        theirs.execute("CREATE TABLE letters (text)")
+    one_line(attempt(*free(tmp_path)), 1, "is a database, but not one of Holdfast")
+    with contextlib.closing(sqlite3.connect(tmp_path / "holdfast.db")) as theirs:
+        assert theirs.execute("SELECT name FROM sqlite_schema").fetchall() == [("letters",)]
+
+
+def test_a_newer_schema_is_refused_unread(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "holdfast.db")) as newer:
+        newer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    one_line(attempt(*free(tmp_path)), 1, f"has schema {SCHEMA_VERSION + 1}, this holdfastd knows")
+
+
+def test_an_address_that_is_not_of_this_machine_is_named(tmp_path: Path) -> None:
+    flags = ["--data", str(tmp_path), "--listen", "192.0.2.1:0", "--http", "127.0.0.1:0"]
+    one_line(attempt(*flags), 1, "tcp.listen = 192.0.2.1:0 cannot be listened on")
+
+
+def test_a_host_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    flags = ["--data", str(tmp_path), "--listen", "127.0.0.1:0", "--http", "no.such.invalid:0"]
+    one_line(attempt(*flags), 1, "http.listen = no.such.invalid:0 cannot be listened on (")
 
 
 def test_wrong_configuration_is_told_with_a_suggestion(tmp_path: Path) -> None:

@@ -238,7 +238,8 @@ class JobsBySeq(NamedTuple):
 
 
 class FinishedPage(NamedTuple):
-    """The oldest finished jobs of a queue in a state, by (finished_at_ms, seq), without payloads.
+    """The oldest finished jobs of a queue in a state, by (finished_at_ms, seq): their seqs alone,
+    which an index has, since they are only read to be removed.
     before_ms: only those finished before that instant, None = any."""
 
     queue: QueueKey
@@ -265,3 +266,5 @@ class Page(NamedTuple):
     rows: list[JobRow]
     has_more: bool
     """There are rows after the last one (of those asked for)."""
+    seqs: tuple[Seq, ...] = ()
+    """Instead of rows, for a FinishedPage."""

@@ -365,6 +365,16 @@ class Partition:
         if job.state not in FINISHED:  # else nobody waits for its end
             self.answer_waits(queue, job)
 
+    def prune(self, queue: QueueState, state: State, seqs: Iterable[Seq]) -> None:
+        """Delete finished jobs of which only the numbers are known. None of them is in memory,
+        unless the open batch changed it: then it is let be."""
+        changed = {job.seq for job in self.open.jobs}
+        gone = [seq for seq in seqs if seq not in changed and seq not in self.open.removed]
+        queue.counts[state] -= len(gone)
+        queue.stats.pruned += len(gone)
+        self.open.removed.update(gone)
+        self.open.queues[queue] = None
+
     def note_attempt(
         self,
         job: Job,

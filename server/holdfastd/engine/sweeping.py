@@ -74,11 +74,7 @@ class Sweeping:
         if queue is None:
             return
         queue.is_pruning = False
-        for row in page.rows:
-            job = self._partition.materialise(row)
-            if job is not None and job.state is read.state and not job.is_removed:
-                queue.stats.pruned += 1
-                self._partition.remove(queue, job)
+        self._partition.prune(queue, read.state, page.seqs)
         if read.before_ms is not None and page.has_more:
             self._prune(queue, read)
         else:

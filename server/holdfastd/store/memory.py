@@ -209,7 +209,8 @@ class MemoryStore:
             ),
             lambda row: (row.finished_at_ms, row.seq),
         )
-        return _page([_bare(row) for row in rows], read.limit)
+        seqs = tuple(row.seq for row in rows[: read.limit])
+        return Page([], len(rows) > read.limit, seqs)
 
     def _queue_page(self, read: QueuePage) -> Page:
         rows = self._sorted(

@@ -418,13 +418,12 @@ def _read_by_seq(connection: sqlite3.Connection, read: JobsBySeq) -> Page:
 def _read_finished(connection: sqlite3.Connection, read: FinishedPage) -> Page:
     before_ms = 2**63 - 1 if read.before_ms is None else read.before_ms
     # `state >= 5` is what the partial index says; SQLite does not conclude it from `state = ?`.
-    return _page(
-        connection,
-        f"{_SELECT_BARE} WHERE queue = ? AND state = ? AND state >= 5 AND finished_at_ms < ? "
-        "ORDER BY finished_at_ms, seq",
-        (read.queue, read.state, before_ms),
-        read.limit,
-    )
+    found = connection.execute(
+        "SELECT seq FROM job WHERE queue = ? AND state = ? AND state >= 5 AND finished_at_ms < ? "
+        "ORDER BY finished_at_ms, seq LIMIT ?",
+        (read.queue, read.state, before_ms, read.limit + 1),
+    ).fetchall()
+    return Page([], len(found) > read.limit, tuple(Seq(row[0]) for row in found[: read.limit]))
 
 
 def _read_queue(connection: sqlite3.Connection, read: QueuePage) -> Page:

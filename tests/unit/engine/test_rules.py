@@ -556,6 +556,29 @@ def test_retention_keeps_the_newest_and_drops_the_old(driver: Driver) -> None:
     assert driver.counts("q") == {}
 
 
+def test_a_job_that_is_redriven_while_it_is_to_be_pruned_stays(driver: Driver) -> None:
+    keep = Retention(failed=Keep(None, 0))
+    driver.fail(W, leased(driver))
+    driver.ask(P, commands.Configure("q", QueueSettings(retention=keep)))
+    driver.subscribe(W, "q", credit=600)
+    driver.add(P, "q", *(f"j{number}" for number in range(501)))
+    error = commands.AttemptError("E", "m", "t")
+    items: list[Any] = [(held_of(item), error, None) for item in driver.take(W)]
+    driver.do(W, commands.Fail(items, 0))
+    driver.write()
+    (read,) = wanted = driver.engine.take_reads()
+    (page,) = driver.pages([read])
+    assert driver.row("a").seq in page.seqs
+    # Answered in the same round, before the removal: as two reads of one hop are.
+    number = driver.do(P, commands.Retry("q", ["a"], None))
+    (lookup,) = looked_up = driver.engine.take_reads()
+    driver.engine.answer(lookup, looked_up[lookup], driver.pages([lookup])[0], driver.moment)
+    driver.engine.answer(read, wanted[read], page, driver.moment)
+    driver.flush()
+    assert driver.answers[P, number] == []
+    assert driver.row("a").state in (State.WAITING, State.ACTIVE)
+
+
 def test_counts_describe_a_queue(driver: Driver) -> None:
     driver.add(P, "q", "a")
     driver.add(P, "r", "a")
