@@ -134,6 +134,7 @@ class Pipeline:
 
     def _submitted(self) -> None:
         self._command_count += 1
+        self._observed.commands_waiting += 1
         self._wake.set()
         if self._room.is_set() and self.engine.open_job_count > OPEN_JOBS_MAX:
             self._room.clear()
@@ -184,7 +185,6 @@ class Pipeline:
             return
         batch, outputs = self.engine.close_batch()
         command_count, self._command_count = self._command_count, 0
-        self._observed.commands_waiting = command_count
         if not batch.is_empty:
             self._batch_number += 1
             batch.number = self._batch_number
@@ -192,6 +192,7 @@ class Pipeline:
             await self._apply(batch)
             self._observed.commit_seconds.observe(self._clock.monotonic() - started)
             self._observed.commit_commands.observe(command_count)
+        self._observed.commands_waiting -= command_count
         if not self._room.is_set():
             self._room.set()
             self.on_pressure(False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from holdfastd.engine.broker import Engine
-from holdfastd.engine.model import QueueKey, State
+from holdfastd.engine.model import QueueKey, QueueSettings, State
 from holdfastd.engine.partition import EngineSettings
 from holdfastd.engine.queue import QueueState
 from holdfastd.observed import Observed
@@ -23,6 +23,7 @@ async def page(queue_count: int, queues_max: int) -> str:
     for number in range(queue_count):
         queue = QueueState(QueueKey(number), f"q{number}")
         queue.counts[State.WAITING] = number
+        queue.settings = QueueSettings(concurrency=1)
         engine.queues[queue.name] = queue
     observed = Observed()
     observed.commands["enqueue", "ok"] = 1
