@@ -8,8 +8,9 @@ import psutil
 
 from bench.raw import PAYLOAD, RawClient, RawWorker, enqueue
 from holdfast import aio
+from holdfast.active import ActiveJob
 from holdfast.wire import messages as wire
-from holdfast.worker import ActiveJob, Worker
+from holdfast.worker import Worker
 
 Figures = dict[str, float]
 WORKER_CREDIT: Final = 500

@@ -9,6 +9,7 @@ Importing this loads nothing but this file; each name is loaded when it is first
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from holdfast.active import ActiveJob, Release, Retry, Unrecoverable
     from holdfast.errors import (
         Closed,
         HoldfastError,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from holdfast.models import Event, JobError
     from holdfast.options import Backoff
     from holdfast.sync import Job, Queue
-    from holdfast.worker import ActiveJob, Release, Retry, Unrecoverable, Worker
+    from holdfast.worker import Worker
 
 __all__ = [
     "ActiveJob",
@@ -55,7 +56,8 @@ _MODULES = {
     "models": "Event JobError",
     "options": "Backoff",
     "sync": "Job Queue",
-    "worker": "ActiveJob Release Retry Unrecoverable Worker",
+    "active": "ActiveJob Release Retry Unrecoverable",
+    "worker": "Worker",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast.worker import ActiveJob
+    from holdfast.active import ActiveJob
 
 
 class WorkerProcessDied(RuntimeError):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from holdfast import aio
+from holdfast.active import ActiveJob
 from holdfast.errors import HoldfastError
-from holdfast.worker import ActiveJob, Worker
+from holdfast.worker import Worker
 from support.daemon import DaemonProcess
 from support.history import History, judge
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from holdfast import Queue, Release, Retry, Unrecoverable, Worker
-from holdfast.worker import ActiveJob
+from holdfast.active import ActiveJob
 from support.daemon import DaemonProcess
 from support.handlers import in_a_process
 
