@@ -12,6 +12,8 @@ def set_up(level: str, style: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # The HTTP server's own news ("Shutting down") are none beside the daemon's.
+    logging.getLogger("uvicorn").setLevel(max(root.level, logging.WARNING))
 
 
 def event(logger: logging.Logger, level: int, name: str, text: str, **data: Any) -> None:
