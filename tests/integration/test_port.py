@@ -7,7 +7,7 @@ import pytest
 
 from holdfast import aio
 from holdfast.wire import messages as wire
-from holdfast.wire.connection import ClientConnection
+from holdfast.wire.connection import ClientConnection, ConnectionState
 from holdfast.wire.constants import ErrorCode
 from holdfast.wire.frames import encode_frame
 from support.daemon import DaemonProcess
@@ -71,3 +71,53 @@ async def test_an_unknown_command_is_refused_without_closing(daemon: DaemonProce
     writer.close()
     refused = next(message for message in seen if isinstance(message, wire.Error))
     assert (refused.request, refused.code) == (5, ErrorCode.UNKNOWN_COMMAND)
+
+
+async def opened(daemon: DaemonProcess) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
+    client = ClientConnection()
+    seen: list[object] = [*client.receive(await reader.read(65536))]
+    writer.write(client.send(wire.Identify({"protocol": 1, "session": "s"})))
+    while not any(isinstance(message, wire.Welcome) for message in seen):
+        seen += client.receive(await reader.read(65536))
+    return reader, writer
+
+
+@pytest.mark.parametrize(
+    ("item", "code", "words"),
+    [
+        (["a", "n", b""], ErrorCode.EMPTY_PAYLOAD, "payload is empty: send at least one byte"),
+        (["a", "n", b"x" * 1_048_577], ErrorCode.PAYLOAD_TOO_LARGE, "over the limit of 1,048,576"),
+        (["a", "n", "text"], ErrorCode.BAD_REQUEST, "payload must be binary, not 'text'"),
+        (["a\x00b", "n", b"x"], ErrorCode.BAD_JOB_ID, "no control characters"),
+        (["", "n", b"x"], ErrorCode.BAD_JOB_ID, "job id '' is not allowed"),
+        ([b"short", "n", b"x"], ErrorCode.BAD_JOB_ID, "is not allowed"),
+        (["a", "", b"x"], ErrorCode.BAD_REQUEST, "job name '' is not allowed"),
+        (["a", "n", b"x", {"attempts": 0}], ErrorCode.BAD_OPTION, "attempts must be"),
+        (["a", "n", b"x", {"speed": 1}], ErrorCode.BAD_OPTION, "unknown option 'speed'"),
+        (["a"], ErrorCode.BAD_REQUEST, "an item must be [id, name, payload, options]"),
+    ],
+)
+async def test_one_bad_item_is_refused_and_its_neighbour_is_added(
+    daemon: DaemonProcess, item: list[object], code: ErrorCode, words: str
+) -> None:
+    reader, writer = await opened(daemon)
+    good = ["good", "n", b"x"]
+    client = ClientConnection()
+    client.state = ConnectionState.OPEN
+    both = wire.Enqueue(1, "q", [item, good], False)
+    writer.write(encode_frame(wire.encode(both)))
+    writer.write(encode_frame(wire.encode(both._replace(request=2, atomic=True))))
+    answers: list[object] = []
+    async with asyncio.timeout(10):
+        while len(answers) < 2:
+            answers += client.receive(await reader.read(65536))
+    writer.close()
+    reply = next(answer for answer in answers if isinstance(answer, wire.Reply))
+    error = next(answer for answer in answers if isinstance(answer, wire.Error))
+    assert [(at, status) for at, status, _ in reply.result] == [(0, code)]
+    assert words in reply.result[0][2]
+    assert (error.request, error.code, error.details["index"]) == (2, code, 0)
+    assert "no job of this request was added" in error.message
+    async with aio.Queue("q", url=daemon.url) as queue:
+        assert (await queue.counts())["waiting"] == 1
