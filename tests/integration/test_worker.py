@@ -15,7 +15,7 @@ import pytest
 from holdfast import Queue, Release, Retry, Unrecoverable, Worker
 from holdfast.active import ActiveJob
 from support.daemon import DaemonProcess
-from support.handlers import in_a_process
+from support.handlers import in_a_process, says_and_waits
 
 
 @pytest.fixture
@@ -63,6 +63,21 @@ def test_a_process_that_dies_fails_only_its_own_job(daemon: DaemonProcess, queue
         with pytest.raises(Exception, match="WorkerProcessDied"):
             dying.wait(30)
         assert queue.add("n", "again").wait(30)
+
+
+def test_what_a_process_says_arrives_while_it_runs(
+    daemon: DaemonProcess, queue: Queue, tmp_path: Path
+) -> None:
+    go_on = tmp_path / "go-on"
+    with Running(daemon, says_and_waits, process=True):
+        job = queue.add("n", str(go_on))
+        deadline = time.monotonic() + 20
+        while job.refresh().progress != 50 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert (job.state, job.progress, job.logs) == ("active", 50, ["half way"])
+        go_on.touch()
+        assert job.wait(20) == "done"
+    assert job.logs == ["half way", "done"]
 
 
 def test_progress_and_logs_arrive_before_the_end(daemon: DaemonProcess, queue: Queue) -> None:

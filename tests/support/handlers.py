@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from pathlib import Path
 from typing import Any
 
 
@@ -10,3 +12,13 @@ def in_a_process(job: Any) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     job.log(f"pid {os.getpid()}")
     return os.getpid()
+
+
+def says_and_waits(job: Any) -> str:
+    """Says how far it is, and goes on when the file named in its data is there."""
+    job.progress(50)
+    job.log("half way")
+    while not Path(job.data).exists():
+        time.sleep(0.01)
+    job.log("done")
+    return "done"
