@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import sqlite3
+import subprocess
+import sys
 
 from holdfast import aio
 from support.daemon import DaemonProcess
@@ -26,3 +28,28 @@ async def test_a_deposed_daemon_ends_with_70_and_confirms_nothing(daemon: Daemon
         async with asyncio.timeout(30):
             await adding  # sent again, once, to the daemon that can write
         assert (await queue.counts())["waiting"] == 2
+
+
+def test_a_broken_invariant_in_a_callback_ends_the_process_with_70() -> None:
+    """There is no known way to break one from outside, so a callback raises it in the real loop."""
+    program = """
+import asyncio
+from holdfastd import daemon, logs
+from holdfastd.engine.transitions import InvariantError
+
+def broken():
+    raise InvariantError("two leases for one job")
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(daemon._on_stray_error)
+    loop.call_soon(broken)
+    await asyncio.Event().wait()
+
+logs.set_up("info", "text")
+daemon.uvloop.run(main())
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=15, check=False)
+    assert done.returncode == 70
+    assert "InvariantError: two leases for one job" in done.stderr
