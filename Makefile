@@ -14,8 +14,10 @@ install: $(STAMP)  ## Make .venv with everything (called by the other targets)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Holdfast needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Say make PYTHON=python3.11"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv 2>/dev/null \
-	  || $(PYTHON) -m virtualenv -q .venv 2>/dev/null || uv venv --seed -q .venv 2>/dev/null \
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || $(PYTHON) -m venv .venv >/dev/null 2>&1 \
+	  || { $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install -q pip; } 2>/dev/null \
+	  || $(PYTHON) -m virtualenv -q .venv 2>/dev/null || uv venv --clear --seed -q .venv 2>/dev/null \
 	  || { rm -rf .venv; echo "No virtual environment can be made: install python3-venv (Debian: apt-get install python3-venv) and call make again"; exit 1; }
 	$(BIN)/python -m pip install -q --disable-pip-version-check 'pip>=25.1'
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e . --group dev
