@@ -160,8 +160,9 @@ class Pipeline:
         await self._write()
         await self._read()
         if self.store.needs_checkpoint():
-            await self.store.checkpoint()
-            self._observed.checkpoints += 1
+            await self._checkpoint()
+        if self.engine.refuses_jobs is Refusal.DISK_FULL and await self.store.has_room():
+            self.engine.refuses_jobs = None
         if not (self.engine.has_open_batch or self.engine.wants_reads):
             self._idle.set()
 
@@ -172,6 +173,8 @@ class Pipeline:
         self._wake.clear()
         self._idle.set()
         delay_s = self.engine.next_tick_s(self.moment())
+        if self.engine.refuses_jobs is Refusal.DISK_FULL:
+            delay_s = min(delay_s, FULL_RETRY_S)
         if delay_s <= 0:
             return
         timer = asyncio.get_running_loop().call_later(delay_s, self._wake.set)
@@ -205,14 +208,25 @@ class Pipeline:
             try:
                 await self.store.apply(batch)
             except StoreFull:
-                self._observed.store_full += 1
-                if self.engine.refuses_jobs is None:
-                    self.engine.refuses_jobs = Refusal.DISK_FULL
+                self._note_full()
                 await asyncio.sleep(FULL_RETRY_S)
             else:
-                if self.engine.refuses_jobs is Refusal.DISK_FULL:
-                    self.engine.refuses_jobs = None
                 return
+
+    async def _checkpoint(self) -> None:
+        """One that finds no space is tried again after the next batch."""
+        try:
+            await self.store.checkpoint()
+        except StoreFull:
+            self._note_full()
+        else:
+            self._observed.checkpoints += 1
+
+    def _note_full(self) -> None:
+        """From now on no job is taken until there is room; answers of workers still are."""
+        self._observed.store_full += 1
+        if self.engine.refuses_jobs is None:
+            self.engine.refuses_jobs = Refusal.DISK_FULL
 
     async def _read(self) -> None:
         wanted = list(self.engine.take_reads().items())

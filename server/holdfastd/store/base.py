@@ -127,6 +127,9 @@ class Store(Protocol):
     def needs_checkpoint(self) -> bool:
         """True when the write-ahead log is long enough to be worth one now; cheap to ask."""
 
+    async def has_room(self) -> bool:
+        """After StoreFull: True once there is space again for new jobs, not only for answers."""
+
     async def stats(self) -> StoreStats: ...
 
     async def close(self) -> None:

@@ -263,6 +263,9 @@ class MemoryStore:
     def needs_checkpoint(self) -> bool:
         return False
 
+    async def has_room(self) -> bool:
+        return not self.disk.is_full
+
     async def stats(self) -> StoreStats:
         return StoreStats(0, 0, 0)
 

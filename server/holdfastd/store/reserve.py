@@ -23,8 +23,9 @@ class Reserve:
         return self._path.exists() or not self._size_bytes
 
     def take(self) -> None:
-        """Allocate it if twice as much is free; else leave it for later."""
-        if self.is_held or shutil.disk_usage(self._path.parent).free < 2 * self._size_bytes:
+        """Allocate it if more than that is free; else leave it for later."""
+        free_bytes = shutil.disk_usage(self._path.parent).free
+        if self.is_held or free_bytes < self._size_bytes * 5 // 4:
             return
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:

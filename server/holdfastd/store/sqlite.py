@@ -159,7 +159,6 @@ class SqliteStore:
     async def checkpoint(self) -> None:
         await self._guarded(self._run_writer(_checkpoint))
         self._unsaved_bytes = 0
-        self._reserve.take()
 
     async def last_batch(self) -> int:
         def read(connection: sqlite3.Connection) -> int:
@@ -185,6 +184,11 @@ class SqliteStore:
         return await self._guarded(
             self._run_reader(_read_jobs, queue, state, after, limit, bytes_max)
         )
+
+    async def has_room(self) -> bool:
+        """The reserve could be taken again."""
+        self._reserve.take()
+        return self._reserve.is_held
 
     async def stats(self) -> StoreStats:
         return StoreStats(
