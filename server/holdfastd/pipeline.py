@@ -10,6 +10,8 @@ other error of the store ends `run`, and with it the process.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -19,6 +21,7 @@ from holdfastd.engine.changes import Batch
 from holdfastd.engine.commands import Attach, Command
 from holdfastd.engine.outputs import Output, Refusal
 from holdfastd.engine.partition import EngineSettings, Moment
+from holdfastd.engine.transitions import InvariantError
 from holdfastd.observed import Observed
 from holdfastd.store.base import Recovered, Store, StoreFull
 
@@ -124,12 +127,14 @@ class Pipeline:
     # ---- commands --------------------------------------------------------------------------------
 
     def attach(self, connection: int, command: Attach) -> None:
-        self.engine.attach(connection, command, self.moment())
+        with _invariants():
+            self.engine.attach(connection, command, self.moment())
         self._submitted()
 
     def submit(self, connection: int, request: int, command: Command) -> None:
         """Apply one command; what it leads to is said when it is durable."""
-        self.engine.apply(connection, request, command, self.moment())
+        with _invariants():
+            self.engine.apply(connection, request, command, self.moment())
         self._submitted()
 
     def _submitted(self) -> None:
@@ -236,3 +241,14 @@ class Pipeline:
             moment = self.moment()
             for (read, then), page in zip(some, pages, strict=True):
                 self.engine.answer(read, then, page, moment)
+
+
+@contextmanager
+def _invariants() -> Iterator[None]:
+    """An error in the middle of a command leaves memory half changed: the daemon must stop."""
+    try:
+        yield
+    except InvariantError:
+        raise
+    except Exception as error:
+        raise InvariantError(f"the engine failed: {error!r}") from error

@@ -46,7 +46,7 @@ from holdfastd.engine.partition import (
 )
 from holdfastd.engine.producing import Producing
 from holdfastd.engine.queue import QueueState
-from holdfastd.engine.session import Session
+from holdfastd.engine.session import Parked, Session
 from holdfastd.engine.sweeping import Sweeping
 from holdfastd.engine.working import Working
 
@@ -212,13 +212,12 @@ class Engine:
         session = self._partition.connections.get(connection)
         if session is None:
             return
-        if session.parked and request and not isinstance(command, commands.Heartbeat):
-            session.parked.append((request, command))
-            return
+        waits_its_turn = bool(session.parked) and not isinstance(command, commands.Heartbeat)
         missing = self._missing(session, command)
-        if missing:
-            session.parked.append((request, command))
-            self._look_up(session, missing)
+        if missing or (waits_its_turn and request):
+            parked = Parked(request, command)
+            session.parked.append(parked)
+            self._look_up(session, parked, missing)
         else:
             self._execute(session, request, command, {}, moment)
 
@@ -264,39 +263,45 @@ class Engine:
                 missing.setdefault(queue.key, []).append(id)
         return missing
 
-    def _look_up(self, session: Session, missing: dict[QueueKey, list[str]]) -> None:
-        """Ask for the jobs; when all are there, the parked commands go on."""
-        found: Found = {}
-        left = set(missing)
-        session.lookup = lookup = object()
+    def _look_up(
+        self, session: Session, parked: Parked, missing: dict[QueueKey, list[str]]
+    ) -> None:
+        """Ask for the jobs at once, even if others are before it: all that was parked when a batch
+        is written is read together, and applied together."""
 
         def then(read: JobsById, page: Page, moment: Moment) -> None:
-            if session.lookup is not lookup:
+            if parked.is_dropped:
                 return  # the connection went, and the parked commands with it
-            left.discard(read.queue)
+            parked.reads_left -= 1
             for row in page.rows:
                 job = self._partition.materialise(row)
                 if job is not None:
-                    found[row.queue, row.id] = job
-            if not left:
-                session.lookup = None
-                self._go_on_with_parked(session, found, moment)
+                    parked.found[row.queue, row.id] = job
+            self._go_on_with_parked(session, moment)
 
         for key, ids in missing.items():
-            read = JobsById(key, tuple(dict.fromkeys(ids)))
+            wanted_ids = tuple(dict.fromkeys(ids))
+            parked.looked_up.update((key, id) for id in wanted_ids)
+            parked.reads_left += 1
+            read = JobsById(key, wanted_ids)
             self._partition.wanted[read] = _both(self._partition.wanted.get(read), then)
 
-    def _go_on_with_parked(self, session: Session, found: Found, moment: Moment) -> None:
-        request, command = session.parked.popleft()
-        self._execute(session, request, command, found, moment)
-        while session.parked:
-            request, command = session.parked[0]
-            missing = self._missing(session, command)
-            if missing:
-                self._look_up(session, missing)
+    def _go_on_with_parked(self, session: Session, moment: Moment) -> None:
+        """Apply, in order, what has been read. A job that was in memory when its command was parked
+        may have left it since; then it is read as well."""
+        while session.parked and not session.parked[0].reads_left:
+            parked = session.parked[0]
+            missing = self._missing(session, parked.command)
+            new = {
+                key: left
+                for key, ids in missing.items()
+                if (left := [id for id in ids if (key, id) not in parked.looked_up])
+            }
+            if new:
+                self._look_up(session, parked, new)
                 return
             session.parked.popleft()
-            self._execute(session, request, command, {}, moment)
+            self._execute(session, parked.request, parked.command, parked.found, moment)
 
     # ---- routes: one line of glue each --------------------------------------------------------
 

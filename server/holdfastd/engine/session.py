@@ -1,13 +1,24 @@
 """One session: a client's identity over any number of connections, its leases and its credit."""
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from holdfastd.engine.changes import SessionRow
-from holdfastd.engine.model import Job, SessionKey, Token
+from holdfastd.engine.commands import Command
+from holdfastd.engine.model import Job, QueueKey, SessionKey, Token
 
-if TYPE_CHECKING:
-    from holdfastd.engine.commands import Command
+
+class Parked:
+    """A command that waits, with what has been read for it."""
+
+    def __init__(self, request: int, command: Command):
+        self.request = request
+        self.command = command
+        self.found: dict[tuple[QueueKey, str], Job] = {}
+        self.looked_up: set[tuple[QueueKey, str]] = set()
+        """Asked for; what of it is not in `found` does not exist on disk."""
+        self.reads_left = 0
+        self.is_dropped = False
 
 
 class Session:
@@ -41,15 +52,14 @@ class Session:
         """(queue, job id) whose end its connection waits for."""
         self.listens: dict[str, None] = {}
         """Queues whose events its connection gets."""
-        self.parked: deque[tuple[int, Command]] = deque()
-        """(request, command) that wait: the first for what it has to read, the rest for it."""
-        self.lookup: object | None = None
-        """The reading that the first parked command waits for."""
+        self.parked: deque[Parked] = deque()
+        """Commands that wait, in order: for what they have to read, or for those before them."""
 
     def unpark(self) -> None:
         """Drop what was not applied yet: the client will send it again."""
+        for parked in self.parked:
+            parked.is_dropped = True
         self.parked.clear()
-        self.lookup = None
 
     def row(self) -> SessionRow:
         return SessionRow(self.key, self.id, self.worker, self.last_request, self.seen_at_ms)

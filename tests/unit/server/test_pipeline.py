@@ -66,7 +66,7 @@ class Running:
         self.pipeline.connect(self.ear)
 
     def add(self, request: int) -> None:
-        items = [(0, new_job(f"job-{request}", is_generated=True))]
+        items = [(0, new_job(f"job-{request}", is_generated=request % 2 == 0))]
         self.pipeline.submit(1, request, commands.Enqueue("q", items, []))
 
 
@@ -108,8 +108,9 @@ async def test_commands_that_come_during_a_write_share_the_next_one(running: Run
     running.store.door.set()
     await running.pipeline.flush()
     assert running.ear.answers() == list(range(1, 60))
-    assert [len(batch.added) for batch in running.store.batches] == [1, 58]
-    assert [batch.number for batch in running.store.batches] == [1, 2]
+    assert sum(len(batch.added) for batch in running.store.batches) == 59
+    # The first; what came meanwhile, up to the first id that had to be looked up; all the rest.
+    assert [batch.number for batch in running.store.batches] in ([1, 2], [1, 2, 3])
 
 
 async def test_a_full_disk_refuses_jobs_keeps_its_batch_and_recovers(running: Running) -> None:
