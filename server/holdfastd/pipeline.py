@@ -10,8 +10,6 @@ other error of the store ends `run`, and with it the process.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -127,13 +125,13 @@ class Pipeline:
     # ---- commands --------------------------------------------------------------------------------
 
     def attach(self, connection: int, command: Attach) -> None:
-        with _invariants():
+        with _INVARIANTS:
             self.engine.attach(connection, command, self.moment())
         self._submitted()
 
     def submit(self, connection: int, request: int, command: Command) -> None:
         """Apply one command; what it leads to is said when it is durable."""
-        with _invariants():
+        with _INVARIANTS:
             self.engine.apply(connection, request, command, self.moment())
         self._submitted()
 
@@ -243,12 +241,16 @@ class Pipeline:
                 self.engine.answer(read, then, page, moment)
 
 
-@contextmanager
-def _invariants() -> Iterator[None]:
-    """An error in the middle of a command leaves memory half changed: the daemon must stop."""
-    try:
-        yield
-    except InvariantError:
-        raise
-    except Exception as error:
-        raise InvariantError(f"the engine failed: {error!r}") from error
+class _Invariants:
+    """An error in the middle of a command leaves memory half changed: the daemon must stop. A class
+    and not a generator, since it is entered once per command."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, InvariantError):
+            raise InvariantError(f"the engine failed: {error!r}") from error
+
+
+_INVARIANTS: Final = _Invariants()
