@@ -38,6 +38,10 @@ CONNECT_TIMEOUT_S: Final = 5.0
 PENDING_MAX: Final = 10_000
 """Unanswered requests; further calls wait for room."""
 
+LEASES_NAMED_MAX: Final = 500
+"""Tokens of up to 9 bytes within the 8 KiB that a server reads before WELCOME. Leases that are held
+and not named are pushed again with the same token; the worker knows them."""
+
 REPEATABLE: Final = (
     wire.Enqueue,
     wire.Ack,
@@ -241,7 +245,7 @@ class Link:
                     "protocol": PROTOCOL_VERSION,
                     "client": CLIENT_NAME,
                     "session": self.session,
-                    "leases": self.leases(),
+                    "leases": self.leases()[:LEASES_NAMED_MAX],
                     **({"worker": self._worker} if self._worker else {}),
                 }
             )

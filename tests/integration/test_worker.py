@@ -160,6 +160,33 @@ def test_a_daemon_restart_re_runs_nothing(daemon: DaemonProcess, queue: Queue) -
     assert sorted(runs) == sorted(job.id for job in jobs), "a job ran twice"
 
 
+def test_a_worker_with_more_leases_than_a_handshake_can_name_keeps_them(
+    daemon: DaemonProcess, queue: Queue
+) -> None:
+    runs: list[str] = []
+    may_end = threading.Event()
+
+    async def handler(job: ActiveJob) -> str:
+        runs.append(job.id)
+        while not may_end.is_set():
+            await asyncio.sleep(0.01)
+        return "done"
+
+    with Running(daemon, handler, concurrency=2_000):
+        queue.add_many([("n", number) for number in range(2_000)])
+        while len(runs) < 2_000:
+            time.sleep(0.01)
+        daemon.kill()
+        daemon.start()
+        queue.add("n", id="after")
+        may_end.set()
+        deadline = time.monotonic() + 30
+        while queue.counts()["completed"] < 2_001 and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert queue.counts()["completed"] == 2_001
+    assert len(runs) == len(set(runs)) == 2_001, "a job ran twice"
+
+
 WORKER = """
 import sys, time
 from holdfast import Worker
