@@ -26,6 +26,11 @@ from holdfastd.store.memory import Disk, MemoryStore
 
 START_MS = 1_700_000_000_000
 SETTINGS = EngineSettings(lease_ms=30_000, grace_ms=10_000)
+CYCLES_MAX = 5_000
+"""Far more than anything in the tests needs: an engine that goes on spins."""
+
+P, W, V = 1, 2, 3
+"""Connections of most tests: a producer, a worker, another worker."""
 
 
 class Driver:
@@ -148,21 +153,32 @@ class Driver:
         self.flush()
 
     def flush(self) -> None:
-        """What `Pipeline.run` does until it would wait."""
-        while True:
+        """What `Pipeline.run` does until it would wait.
+
+        Raises:
+            RuntimeError: it would never wait.
+        """
+        for _ in range(CYCLES_MAX):
             self.engine.tick(self.moment)
-            if self.engine.has_open_batch:
-                self.write()
-            wanted = self.engine.take_reads()
-            if wanted:
-                pages = self.pages(list(wanted))
-                for (read, then), page in zip(wanted.items(), pages, strict=True):
-                    self.engine.answer(read, then, page, self.moment)
+            self.write()
+            self.read()
             is_idle = not (self.engine.has_open_batch or self.engine.wants_reads)
             if is_idle and self.engine.next_tick_s(self.moment) > 0:
                 return
+        raise RuntimeError(f"the engine is not at rest after {CYCLES_MAX:,} cycles")
+
+    def read(self) -> None:
+        """Do the reads that are wanted by now."""
+        wanted = self.engine.take_reads()
+        if wanted:
+            pages = self.pages(list(wanted))
+            for (read, then), page in zip(wanted.items(), pages, strict=True):
+                self.engine.answer(read, then, page, self.moment)
 
     def write(self) -> None:
+        """Close the batch, apply it, hear what it says."""
+        if not self.engine.has_open_batch:
+            return
         batch, outputs = self.engine.close_batch()
         if not batch.is_empty:
             self.batch += 1
@@ -192,6 +208,19 @@ class Driver:
                 self.welcomes[output.connection] = output
             case Displace():
                 self.displaced.append(output.connection)
+
+    # ---- short cuts --------------------------------------------------------------------------
+
+    def lease(self, id: str = "a", **options: Any) -> Any:
+        """A new job of queue q that W runs. Returns the delivered item."""
+        self.subscribe(W, "q", credit=1)
+        self.add(P, "q", id, **options)
+        (item,) = self.take(W)
+        return item
+
+    def beat(self, *connections: int) -> None:
+        for connection in connections:
+            self.ask(connection, commands.Heartbeat([]))
 
     # ---- looking -----------------------------------------------------------------------------
 

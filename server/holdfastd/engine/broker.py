@@ -168,6 +168,8 @@ class Engine:
                 queue = queues.get(job.queue)
                 if queue is not None and queue.jobs.get(job.id) is job:
                     del queue.jobs[job.id]
+            elif job.state is State.DELAYED:
+                job.payload = None
         return batch, closed.outputs
 
     @property

@@ -148,7 +148,8 @@ class Dispatcher:
         bare = [job.seq for job in queue.head.first(PAYLOADS_READ_MAX) if job.payload is None]
         if first is not None and bare[:1] != [first.seq]:
             bare = [first.seq, *(seq for seq in bare if seq != first.seq)]
-        read = JobsBySeq(tuple(bare), HEAD_BYTES_MAX)
+        room_bytes = max(1, HEAD_BYTES_MAX - queue.head.bytes)  # the first one is read anyway
+        read = JobsBySeq(tuple(bare), room_bytes)
         self._partition.wanted[read] = lambda read, page, moment: self._fill(
             queue.key, page, moment
         )

@@ -10,7 +10,8 @@ them and a **horizon**:
 
 When the head runs low, its owner reads the page of jobs from the horizon on, sets a higher horizon
 and places them. When it is full, the horizon comes down to the first job that found no room. A job
-that leaves in another way than `pop` (removed, changed) is unplaced and its entry skipped later.
+that leaves in another way than `pop` (removed, changed) is unplaced and its entry skipped later;
+when most entries are such, they are swept out.
 """
 
 from heapq import heappop, heappush
@@ -24,11 +25,16 @@ Entry: TypeAlias = tuple[int, int, Job]
 NOTHING: Final[Key] = (-(2**63), -(2**63))
 """Horizon of a closed head: nothing is in memory."""
 
+LEFT_ENTRIES_MAX: Final = 64
+"""Entries of jobs that left, above which they are swept out once they are the majority: small, yet
+enough that a short head is not swept for each of its jobs; arbitrary."""
+
 
 class Head:
-    def __init__(self, count_max: int, bytes_max: int):
-        """count_max, bytes_max: jobs and payload bytes above which the horizon comes down. A job
-        that belongs before the last one is let in up to twice the count, then the tail is cut."""
+    def __init__(self, count_max: int, bytes_max: int | None):
+        """count_max, bytes_max: jobs and payload bytes at which the horizon comes down (None:
+        payloads do not count). A job that belongs before the last one is let in up to twice of
+        either, then the tail is cut."""
         self.count_max = count_max
         self.bytes_max = bytes_max
         self.horizon: Key | None = None
@@ -43,13 +49,26 @@ class Head:
 
     @property
     def is_low(self) -> bool:
-        """A quarter is left, and there may be more on disk: time to read a page."""
-        return self.horizon is not None and self.count <= self.count_max // 4
+        """A quarter is left, and there may be more on disk: time to read a page. Few jobs are not
+        low while their payloads fill it: what was read would find no room."""
+        return (
+            self.horizon is not None
+            and self.count <= self.count_max // 4
+            and (self.bytes_max is None or self.bytes <= self.bytes_max // 4)
+        )
 
     @property
     def is_overfull(self) -> bool:
-        """Jobs that belong in the middle have made it too long: time to `cut`."""
-        return self.count > 2 * self.count_max
+        """Jobs that belong in the middle have made it too long or too large: time to `cut`."""
+        return self.count > 2 * self.count_max or (
+            self.bytes_max is not None and self.bytes > 2 * self.bytes_max and self.count > 1
+        )
+
+    @property
+    def is_full(self) -> bool:
+        return self.count >= self.count_max or (
+            self.bytes_max is not None and self.bytes >= self.bytes_max
+        )
 
     def page_after(self) -> Key | None:
         """The key after which the next page starts (it is excluded itself); None = at the first."""
@@ -62,7 +81,7 @@ class Head:
         key = (first, second)
         if self.horizon is not None and key >= self.horizon:
             return False
-        if (self.count >= self.count_max or self.bytes >= self.bytes_max) and key > self._last:
+        if key > self._last and self.is_full:
             self.horizon = key
             return False
         entry = (first, second, job)
@@ -70,14 +89,23 @@ class Head:
         heappush(self._entries, entry)
         self._last = max(self._last, key)
         self.count += 1
-        self.bytes += len(job.payload) if job.payload else 0
+        self.bytes += self._bytes_of(job)
         return True
+
+    def _bytes_of(self, job: Job) -> int:
+        return len(job.payload) if job.payload and self.bytes_max is not None else 0
 
     def unplace(self, job: Job) -> None:
         """Take a job out that is in this head, wherever it stands."""
         job.place = None
         self.count -= 1
-        self.bytes -= len(job.payload) if job.payload else 0
+        self.bytes -= self._bytes_of(job)
+        if len(self._entries) - self.count > max(self.count, LEFT_ENTRIES_MAX):
+            self._entries = self._placed()
+
+    def _placed(self) -> list[Entry]:
+        """The entries of the jobs that are in it, sorted, hence a heap."""
+        return sorted(entry for entry in self._entries if entry[2].place is entry)
 
     def peek(self) -> Job | None:
         """The first job; None = none in memory."""
@@ -115,7 +143,7 @@ class Head:
         Args:
             horizon: NOTHING if there are such jobs on disk, None if there are none at all.
         """
-        jobs = [entry[2] for entry in self._entries if entry[2].place is entry]
+        jobs = [entry[2] for entry in self._placed()]
         for job in jobs:
             job.place = None
         self._entries = []
@@ -125,13 +153,13 @@ class Head:
         return jobs
 
     def cut(self) -> list[Job]:
-        """Drop the tail behind count_max; the first one dropped is the new horizon. Returns it."""
-        entries = sorted(entry for entry in self._entries if entry[2].place is entry)
-        kept, dropped = entries[: self.count_max], entries[self.count_max :]
-        for entry in dropped:
-            self.unplace(entry[2])
-        self._entries = kept  # sorted, hence a heap
-        self._last = kept[-1][:2] if kept else NOTHING
-        if dropped:
-            self.horizon = dropped[0][:2]
-        return [entry[2] for entry in dropped]
+        """Drop the tail behind count_max and bytes_max; the first one dropped is the new horizon.
+        Returns the tail."""
+        entries = self._placed()
+        self.clear(self.horizon)
+        for at, (first, second, job) in enumerate(entries):
+            if self.is_full:
+                self.horizon = (first, second)
+                return [entry[2] for entry in entries[at:]]
+            self.place(job, first, second)
+        return []

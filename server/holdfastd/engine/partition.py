@@ -107,7 +107,7 @@ class Partition:
         self.sessions_by_key: dict[SessionKey, Session] = {}
         self.connections: dict[int, Session] = {}
         self.leases: dict[Token, Job] = {}
-        self.delayed = Head(DELAYED_HEAD_JOBS_MAX, bytes_max=1)
+        self.delayed = Head(DELAYED_HEAD_JOBS_MAX, bytes_max=None)
         self.is_reading_delayed = False
         self.wanted: dict[Read, Any] = {}
         """Reads asked for since they were last collected, each with what goes on after it."""

@@ -16,27 +16,7 @@ from holdfastd.engine.model import (
     State,
 )
 from holdfastd.engine.outputs import Refusal, RevokeReason
-from support.engine import START_MS, Driver, held_of, ids_of, new_job
-
-P, W, V = 1, 2, 3
-"""Connections: a producer, a worker, another worker."""
-
-
-@pytest.fixture
-def driver() -> Driver:
-    driver = Driver()
-    driver.attach(P, "producer")
-    driver.attach(W, "worker", worker="w")
-    return driver
-
-
-def leased(driver: Driver, id: str = "a", **options: Any) -> Any:
-    """A job that W runs. Returns the delivered item."""
-    driver.subscribe(W, "q", credit=1)
-    driver.add(P, "q", id, **options)
-    (item,) = driver.take(W)
-    return item
-
+from support.engine import START_MS, Driver, P, V, W, held_of, ids_of, new_job
 
 # ---- adding and order ----------------------------------------------------------------------------
 
@@ -114,7 +94,7 @@ def test_request_numbers_must_rise(driver: Driver) -> None:
 
 
 def test_while_the_disk_is_full_no_job_is_taken_but_acks_are(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.engine.refuses_jobs = Refusal.DISK_FULL
     assert driver.add(P, "q", "b").refusal is Refusal.DISK_FULL
     assert driver.ack(W, item) == []
@@ -124,14 +104,14 @@ def test_while_the_disk_is_full_no_job_is_taken_but_acks_are(driver: Driver) -> 
 
 
 def test_an_ack_completes_the_job_with_its_result(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     assert driver.ask(W, commands.Ack([(held_of(item), b"result")], 0)) == []
     row = driver.row("a")
     assert (row.state, row.result, row.session) == (State.COMPLETED, b"result", 0)
 
 
 def test_a_second_ack_with_the_same_token_is_a_success(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.ack(W, item)
     assert driver.ack(W, item) == []
     assert driver.engine.queues["q"].stats.completed == 1
@@ -139,7 +119,7 @@ def test_a_second_ack_with_the_same_token_is_a_success(driver: Driver) -> None:
 
 def test_a_failed_attempt_runs_again_after_its_backoff(driver: Driver) -> None:
     backoff = Backoff(BackoffKind.FIXED, (2_000,))
-    item = leased(driver, attempts=3, backoff=backoff)
+    item = driver.lease(attempts=3, backoff=backoff)
     assert driver.fail(W, item, credit=1) == []
     assert driver.counts("q") == {"delayed": 1}
     assert driver.fail(W, item) == []  # repeated: a success
@@ -150,7 +130,7 @@ def test_a_failed_attempt_runs_again_after_its_backoff(driver: Driver) -> None:
 
 
 def test_the_last_failure_ends_the_job_and_keeps_every_error(driver: Driver) -> None:
-    item = leased(driver, attempts=2)
+    item = driver.lease(attempts=2)
     driver.fail(W, item, credit=1)
     (again,) = driver.take(W)
     driver.fail(W, again)
@@ -160,7 +140,7 @@ def test_the_last_failure_ends_the_job_and_keeps_every_error(driver: Driver) -> 
 
 
 def test_a_handler_may_choose_the_delay_or_never(driver: Driver) -> None:
-    item = leased(driver, attempts=9)
+    item = driver.lease(attempts=9)
     driver.fail(W, item, retry_ms=7_000, credit=1)
     assert driver.row("a").run_at_ms == START_MS + 7_000
     driver.pass_time(7.0)
@@ -170,7 +150,7 @@ def test_a_handler_may_choose_the_delay_or_never(driver: Driver) -> None:
 
 
 def test_a_release_costs_no_attempt_and_keeps_the_place(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.add(P, "q", "b")
     driver.release(W, item, credit=2)
     assert ids_of(driver.take(W)) == ["a", "b"]
@@ -179,7 +159,7 @@ def test_a_release_costs_no_attempt_and_keeps_the_place(driver: Driver) -> None:
 
 
 def test_a_release_with_a_delay_waits(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.release(W, item, delay_ms=1_000, credit=1)
     assert driver.take(W) == []
     driver.pass_time(1.0)
@@ -187,7 +167,7 @@ def test_a_release_with_a_delay_waits(driver: Driver) -> None:
 
 
 def test_progress_and_logs_are_kept_and_bounded(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     lines = [(1, f"line {number}") for number in range(1_005)]
     report = commands.Report(item[0], b"40", lines)
     assert driver.ask(W, commands.Heartbeat([report])) == []
@@ -200,7 +180,7 @@ def test_progress_and_logs_are_kept_and_bounded(driver: Driver) -> None:
 
 
 def test_a_silent_worker_loses_its_jobs_after_lease_ms(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.pass_time(29.9)
     driver.ask(W, commands.Heartbeat([]))
     driver.pass_time(29.9)
@@ -212,7 +192,7 @@ def test_a_silent_worker_loses_its_jobs_after_lease_ms(driver: Driver) -> None:
 
 
 def test_a_broken_connection_has_the_grace_and_no_more(driver: Driver) -> None:
-    leased(driver)
+    driver.lease()
     driver.detach(W)
     driver.pass_time(9.9)
     assert driver.counts("q") == {"active": 1}
@@ -235,7 +215,7 @@ def test_a_job_that_kills_its_workers_fails_as_crashed(driver: Driver) -> None:
 
 @pytest.mark.parametrize("then", ["waiting", "leased again", "completed", "removed"])
 def test_a_worker_that_lost_its_lease_can_change_nothing(driver: Driver, then: str) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.pass_time(30.1)
     driver.attach(V, "other")
     if then in ("leased again", "completed"):
@@ -258,7 +238,7 @@ def test_a_worker_that_lost_its_lease_can_change_nothing(driver: Driver, then: s
 
 
 def test_another_sessions_token_is_no_lease_of_mine(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.attach(V, "thief")
     assert [refused.refusal for refused in driver.ack(V, item)] == [Refusal.LEASE_LOST]
     assert driver.counts("q") == {"active": 1}
@@ -268,7 +248,7 @@ def test_another_sessions_token_is_no_lease_of_mine(driver: Driver) -> None:
 
 
 def test_a_resumed_session_keeps_its_leases_and_learns_what_is_durable(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.detach(W)
     driver.pass_time(5)
     welcome = driver.attach(V, "worker", leases=[item[0], 77])
@@ -280,7 +260,7 @@ def test_a_resumed_session_keeps_its_leases_and_learns_what_is_durable(driver: D
 
 
 def test_a_lease_that_never_arrived_is_delivered_again_with_the_same_token(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.detach(W)
     driver.attach(V, "worker", leases=[])
     (again,) = driver.take(V)
@@ -288,7 +268,7 @@ def test_a_lease_that_never_arrived_is_delivered_again_with_the_same_token(drive
 
 
 def test_a_second_connection_takes_the_session_over(driver: Driver) -> None:
-    leased(driver)
+    driver.lease()
     driver.attach(V, "worker", leases=[])
     assert driver.displaced == [W]
     assert driver.ask(W, commands.Pause("q")) is None
@@ -296,7 +276,7 @@ def test_a_second_connection_takes_the_session_over(driver: Driver) -> None:
 
 
 def test_a_restart_of_the_daemon_re_runs_nothing(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.start()
     assert driver.counts("q") == {"active": 1}
     driver.pass_time(9)
@@ -306,7 +286,7 @@ def test_a_restart_of_the_daemon_re_runs_nothing(driver: Driver) -> None:
 
 
 def test_a_lease_lost_with_the_daemon_is_not_counted_as_a_crash(driver: Driver) -> None:
-    leased(driver)
+    driver.lease()
     driver.start()
     driver.pass_time(10.1)
     row = driver.row("a")
@@ -314,7 +294,7 @@ def test_a_lease_lost_with_the_daemon_is_not_counted_as_a_crash(driver: Driver) 
 
 
 def test_goodbye_gives_back_what_is_held_and_forgets_the_session(driver: Driver) -> None:
-    leased(driver)
+    driver.lease()
     driver.do(W, commands.End(), 0)
     driver.flush()
     row = driver.row("a")
@@ -435,7 +415,7 @@ def test_a_damaged_job_is_put_aside_and_the_rest_is_served(driver: Driver) -> No
 
 
 def test_a_draining_daemon_leases_and_takes_nothing(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.engine.drain()
     assert driver.add(P, "q", "b").refusal is Refusal.DRAINING
     assert driver.ack(W, item, credit=1) == []
@@ -445,7 +425,7 @@ def test_a_draining_daemon_leases_and_takes_nothing(driver: Driver) -> None:
 
 
 def test_a_wait_is_answered_when_the_job_ends(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     number = driver.do(P, commands.Wait("q", "a"))
     driver.flush()
     assert driver.shown == []
@@ -458,7 +438,7 @@ def test_a_wait_is_answered_when_the_job_ends(driver: Driver) -> None:
 
 
 def test_a_wait_ends_with_its_connection(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.do(P, commands.Wait("q", "a"))
     driver.detach(P)
     driver.ack(W, item)
@@ -467,7 +447,7 @@ def test_a_wait_ends_with_its_connection(driver: Driver) -> None:
 
 def test_events_come_in_order_with_rising_numbers(driver: Driver) -> None:
     answer = driver.ask(P, commands.Listen("q", None))
-    item = leased(driver, attempts=2)
+    item = driver.lease(attempts=2)
     driver.fail(W, item, credit=1)
     (again,) = driver.take(W)
     driver.ack(W, again)
@@ -481,7 +461,7 @@ def test_events_come_in_order_with_rising_numbers(driver: Driver) -> None:
 
 
 def test_a_command_may_carry_the_state_its_sender_saw(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     (refused,) = driver.ask(P, commands.Remove("q", ["a"], State.WAITING))
     assert refused.refusal is Refusal.WRONG_STATE
     (refused,) = driver.ask(P, commands.Remove("q", ["a"], None))
@@ -492,7 +472,7 @@ def test_a_command_may_carry_the_state_its_sender_saw(driver: Driver) -> None:
 
 
 def test_a_redriven_job_starts_anew(driver: Driver) -> None:
-    driver.fail(W, leased(driver))
+    driver.fail(W, driver.lease())
     assert driver.ask(P, commands.Retry("q", ["a"], State.FAILED)) == []
     row = driver.row("a")
     assert (row.state, row.failures, row.fail_reason) == (State.WAITING, 0, FailReason.NONE)
@@ -522,7 +502,7 @@ def test_unknown_queues_and_jobs_are_refused(driver: Driver) -> None:
 
 
 def test_a_drain_removes_what_waits_in_pages_and_counts_it(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.add(P, "q", *(f"j{number}" for number in range(2_500)))
     driver.add(P, "q", "later", run_at_ms=START_MS + 60_000)
     assert driver.ask(P, commands.Drain("q", False)) == 2_500
@@ -532,7 +512,7 @@ def test_a_drain_removes_what_waits_in_pages_and_counts_it(driver: Driver) -> No
 
 
 def test_an_obliterated_queue_is_gone_with_all_its_jobs(driver: Driver) -> None:
-    item = leased(driver)
+    item = driver.lease()
     driver.add(P, "q", "b")
     assert driver.ask(P, commands.Obliterate("q", False)).refusal is Refusal.NOT_EMPTY
     assert driver.ask(P, commands.Obliterate("q", True)) == 2
@@ -558,7 +538,7 @@ def test_retention_keeps_the_newest_and_drops_the_old(driver: Driver) -> None:
 
 def test_a_job_that_is_redriven_while_it_is_to_be_pruned_stays(driver: Driver) -> None:
     keep = Retention(failed=Keep(None, 0))
-    driver.fail(W, leased(driver))
+    driver.fail(W, driver.lease())
     driver.ask(P, commands.Configure("q", QueueSettings(retention=keep)))
     driver.subscribe(W, "q", credit=600)
     driver.add(P, "q", *(f"j{number}" for number in range(501)))
