@@ -45,13 +45,17 @@ class Attending:
         lost = [token for token in command.leases if token not in session.leases]
         partition.open.outputs.append(Welcome(connection, resumed, session.last_request, lost))
         named = set(command.leases)
-        unnamed = [job for token, job in session.leases.items() if token not in named]
+        unnamed = {job.seq: token for token, job in session.leases.items() if token not in named}
         self._dispatcher.deliver_again(session, unnamed)
 
     def renew(self, session: Session, moment: Moment) -> None:
-        """It was heard of: its leases hold for another lease_ms."""
+        """It was heard of: its leases hold for another lease_ms, and it takes its turns."""
+        was_silent = session.deadline <= moment.monotonic
         session.deadline = moment.monotonic + self._partition.settings.lease_ms / 1000
         session.seen_at_ms = moment.now_ms
+        if was_silent:
+            self._partition.add_credit(session, 0)
+            self._dispatcher.dispatch_all(session, moment)
 
     def detach(self, session: Session, moment: Moment) -> None:
         """Its connection broke. Without leases and a row there is nothing to come back to."""
@@ -66,7 +70,7 @@ class Attending:
     def set_deadline(self, session: Session, deadline: float) -> None:
         """An earlier one than the entry in the heap needs one of its own."""
         session.deadline = deadline
-        session.is_watched = False
+        session.watched_at = None
         self._partition.watch(session)
 
     def _disconnect(self, session: Session) -> None:
@@ -111,11 +115,11 @@ class Attending:
         partition = self._partition
         deadlines = partition.deadlines
         while deadlines and deadlines[0][0] <= moment.monotonic:
-            _, key = heappop(deadlines)
+            at, key = heappop(deadlines)
             session = partition.sessions_by_key.get(SessionKey(key))
-            if session is None:
-                continue
-            session.is_watched = False
+            if session is None or session.watched_at != at:
+                continue  # it is gone, or has an earlier entry
+            session.watched_at = None
             if not session.leases:
                 continue
             if session.deadline > moment.monotonic:  # renewed since the entry was made

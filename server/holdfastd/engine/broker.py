@@ -329,17 +329,13 @@ class Engine:
     ) -> None:
         self._partition.subscribe(session, command.queues, command.credit)
         self._answer(session, request, None)
-        self._dispatch_all(session, moment)
+        self._dispatcher.dispatch_all(session, moment)
 
     def _credit(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
     ) -> None:
         self._partition.add_credit(session, command.amount)
-        self._dispatch_all(session, moment)
-
-    def _dispatch_all(self, session: Session, moment: Moment) -> None:
-        for queue in self._partition.queues_of(session):
-            self._dispatcher.dispatch(queue, moment)
+        self._dispatcher.dispatch_all(session, moment)
 
     def _ack(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
@@ -625,7 +621,7 @@ class Engine:
         self._partition.is_draining = True
         self.refuses_jobs = Refusal.DRAINING
 
-    # ---- going down -------------------------------------------------------------------------
+    # ---- looking ----------------------------------------------------------------------------
 
     @property
     def queues(self) -> dict[str, QueueState]:

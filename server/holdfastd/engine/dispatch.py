@@ -8,9 +8,9 @@ head: order is kept. Nothing here is durable by itself; the lease is, with the o
 from heapq import heappush
 from typing import Final
 
-from holdfastd.engine.changes import JobsBySeq, Page, WaitingPage
+from holdfastd.engine.changes import JobRow, JobsBySeq, Page, WaitingPage
 from holdfastd.engine.head import Key
-from holdfastd.engine.model import Change, FailReason, Job, QueueKey, Seq, State
+from holdfastd.engine.model import Change, FailReason, Job, QueueKey, Seq, State, Token
 from holdfastd.engine.partition import EventNumber, Moment, Partition
 from holdfastd.engine.queue import (
     HEAD_BYTES_MAX,
@@ -33,8 +33,9 @@ class Dispatcher:
         if queue.is_paused or queue.is_clearing or self._partition.is_draining:
             return
         while queue.ready:
+            session = self._next_worker(queue, moment)
             job = queue.head.peek()
-            if job is None:
+            if session is None or job is None:
                 break
             if queue.is_at_concurrency_limit:
                 queue.stats.throttled_concurrency += 1
@@ -45,8 +46,24 @@ class Dispatcher:
             if self._is_over_rate(queue, moment):
                 break
             queue.head.pop()
-            self._lease_to_next(queue, job, moment)
+            self._lease_to(session, queue, job, moment)
         self._read_page_if_low(queue)
+
+    def _next_worker(self, queue: QueueState, moment: Moment) -> Session | None:
+        """The subscriber whose turn it is. One that is silent past its deadline is passed over: it
+        would lose the lease at once, and the job would count a crash for it. It takes its turn
+        again when it is heard of (see Attending.renew)."""
+        while queue.ready:
+            session = next(iter(queue.ready))
+            if session.deadline > moment.monotonic:
+                return session
+            del queue.ready[session]
+        return None
+
+    def dispatch_all(self, session: Session, moment: Moment) -> None:
+        """Dispatch every queue that a session takes jobs from."""
+        for queue in self._partition.queues_of(session):
+            self.dispatch(queue, moment)
 
     def deliver(self, queue: QueueState, job: Job, connection: int) -> None:
         """Send a leased job; fields in the order of the protocol's JOBS item."""
@@ -66,8 +83,7 @@ class Dispatcher:
             ),
         )
 
-    def _lease_to_next(self, queue: QueueState, job: Job, moment: Moment) -> None:
-        session = next(iter(queue.ready))
+    def _lease_to(self, session: Session, queue: QueueState, job: Job, moment: Moment) -> None:
         assert session.connection is not None, "a detached session has no credit"
         if len(queue.ready) > 1:  # to the end of the round
             del queue.ready[session]
@@ -161,11 +177,11 @@ class Dispatcher:
         queue.is_reading_payloads = False
         for row in page.rows:
             job = self._partition.materialise(row)
-            if job is None or job.place is None or job.payload is not None:
+            if job is None or job.state is not State.WAITING or job.place is None:
                 continue
             if row.is_damaged or row.payload is None:
                 self._quarantine(queue, job, moment)
-            elif job.state is State.WAITING:
+            elif job.payload is None:
                 queue.head.fill(job, row.payload)
         self.dispatch(queue, moment)
 
@@ -174,38 +190,38 @@ class Dispatcher:
 
     # ---- delivering leases again -------------------------------------------------------------
 
-    def deliver_again(self, session: Session, jobs: list[Job]) -> None:
-        """Send leases that the session has but its client never got; their payloads are on disk."""
-        if not jobs:
+    def deliver_again(self, session: Session, leases: dict[Seq, Token]) -> None:
+        """Send leases that the session has but its client never got, over the connection that it
+        has now; their payloads are on disk."""
+        if not leases:
             return
-        read = JobsBySeq(tuple(job.seq for job in jobs), HEAD_BYTES_MAX)
-        self._partition.wanted[read] = lambda read, page, moment: self._deliver_read(
-            session, read, page, moment
-        )
+        connection = session.connection
 
-    def _deliver_read(self, session: Session, read: JobsBySeq, page: Page, moment: Moment) -> None:
-        for row in page.rows:
-            job = self._partition.materialise(row)
-            if job is None or job.session != session.key or session.connection is None:
-                continue
-            queue = self._partition.queues_by_key[job.queue]
-            if row.is_damaged or row.payload is None:
-                self._quarantine_active(queue, job, moment)
-                continue
-            job.payload = row.payload
-            self.deliver(queue, job, session.connection)
-            job.payload = None
-        seen = {row.seq for row in page.rows}
-        if page.has_more:
-            leases = (self._partition.leases.get(token) for token in list(session.leases))
-            rest = [seq for seq in read.seqs if seq not in seen]
-            held = {job.seq: job for job in leases if job is not None}
-            self.deliver_again(session, [held[Seq(seq)] for seq in rest if seq in held])
+        def then(read: JobsBySeq, page: Page, moment: Moment) -> None:
+            if session.connection != connection:
+                return  # the next connection named its leases anew
+            for row in page.rows:
+                job = session.leases.get(leases.pop(row.seq))
+                if job is not None:
+                    self._deliver_row(session, job, row, moment)
+            if page.has_more:
+                self.deliver_again(session, leases)
 
-    def _quarantine_active(self, queue: QueueState, job: Job, moment: Moment) -> None:
-        self._partition.end_lease(job)
-        self._partition.transit(queue, job, Event.EXPIRE, Change.REWRITTEN)
-        self._quarantine(queue, job, moment)
+        read = JobsBySeq(tuple(leases), HEAD_BYTES_MAX)
+        self._partition.wanted[read] = then
+
+    def _deliver_row(self, session: Session, job: Job, row: JobRow, moment: Moment) -> None:
+        assert session.connection is not None, "it was compared with the one that asked"
+        queue = self._partition.queues_by_key[job.queue]
+        if row.is_damaged or row.payload is None:
+            self._partition.end_lease(job)
+            self._partition.transit(queue, job, Event.EXPIRE, Change.REWRITTEN)
+            self._quarantine(queue, job, moment)
+            self.dispatch(queue, moment)  # its slot came free
+            return
+        job.payload = row.payload
+        self.deliver(queue, job, session.connection)
+        job.payload = None
 
 
 def _after(page: Page) -> Key | None:

@@ -6,7 +6,8 @@ Invariants, true between any two commands:
 - a job is in its queue's `jobs` while it is in a head, active, or changed in the open batch;
 - the ACTIVE jobs are those in `leases`, by token, and in the `leases` of their sessions;
 - every waiting job below the horizon of its queue's head is in that head, and likewise the delayed;
-- a session is in `ready` of its queues exactly while it is connected and has credit;
+- a session is in `ready` of its queues exactly while it is connected, has credit, and is not known
+  to be silent past its deadline;
 - `Job.state` is set by `transitions.move` alone.
 
 What is not in memory is on disk as it was written last: reads never overlap with a write (see
@@ -310,8 +311,8 @@ class Partition:
 
     def watch(self, session: Session) -> None:
         """Have its deadline looked at when it comes; one entry in the heap is enough."""
-        if not session.is_watched:
-            session.is_watched = True
+        if session.watched_at is None:
+            session.watched_at = session.deadline
             heappush(self.deadlines, (session.deadline, session.key))
 
     def end_lease(self, job: Job) -> None:

@@ -44,8 +44,9 @@ class Session:
         """Jobs it can still take."""
         self.deadline = 0.0
         """Monotonic seconds at which its leases expire unless it is heard of."""
-        self.is_watched = False
-        """The heap of deadlines has an entry for it."""
+        self.watched_at: float | None = None
+        """Monotonic seconds of its entry in the heap of deadlines; None = it has none. Others of
+        its entries there are out of date."""
         self.is_restored = False
         """Not heard of since the daemon started: leases that expire are not its jobs' fault."""
         self.waits: dict[tuple[str, str], None] = {}
