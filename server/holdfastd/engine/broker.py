@@ -215,11 +215,8 @@ class Engine:
         if session is None:
             return
         waits_its_turn = bool(session.parked) and not isinstance(command, commands.Heartbeat)
-        missing = self._missing(session, command)
-        if missing or (waits_its_turn and request):
-            parked = Parked(request, command)
-            session.parked.append(parked)
-            self._look_up(session, parked, missing)
+        if (waits_its_turn and request) or self._missing(session, command):
+            self._park(session, request, command)
         else:
             self._execute(session, request, command, {}, moment)
 
@@ -243,8 +240,8 @@ class Engine:
 
     # ---- jobs that must be read first ---------------------------------------------------------
 
-    def _missing(self, session: Session, command: Command) -> dict[QueueKey, list[str]]:
-        """The jobs, by queue and id, that the command is about and memory does not know."""
+    def _named(self, session: Session, command: Command) -> list[tuple[QueueState, str]]:
+        """The jobs, by queue and id, that have to be known to apply the command."""
         match command:
             case commands.Enqueue():
                 ids = [(command.queue, new.id) for _, new in command.items if not new.is_generated]
@@ -257,19 +254,21 @@ class Engine:
             case commands.Change() | commands.Wait():
                 ids = [(command.queue, command.id)]
             case _:
-                return {}
-        missing: dict[QueueKey, list[str]] = {}
-        for name, id in ids:
-            queue = self._partition.queues.get(name)
-            if queue is not None and id not in queue.jobs:
-                missing.setdefault(queue.key, []).append(id)
-        return missing
+                return []
+        queues = self._partition.queues
+        return [(queue, id) for name, id in ids if (queue := queues.get(name)) is not None]
 
-    def _look_up(
-        self, session: Session, parked: Parked, missing: dict[QueueKey, list[str]]
-    ) -> None:
-        """Ask for the jobs at once, even if others are before it: all that was parked when a batch
-        is written is read together, and applied together."""
+    def _missing(self, session: Session, command: Command) -> set[tuple[QueueKey, str]]:
+        """Those of them that are not in memory."""
+        named = self._named(session, command)
+        return {(queue.key, id) for queue, id in named if id not in queue.jobs}
+
+    def _park(self, session: Session, request: int, command: Command) -> None:
+        """Ask for all its jobs at once, even if commands are before it: all that was parked when a
+        batch is written is read together, and applied together. Those in memory are asked for too,
+        since they may have left it by then."""
+        parked = Parked(request, command)
+        session.parked.append(parked)
 
         def then(read: JobsById, page: Page, moment: Moment) -> None:
             if parked.is_dropped:
@@ -281,29 +280,33 @@ class Engine:
                     parked.found[row.queue, row.id] = job
             self._go_on_with_parked(session, moment)
 
-        for key, ids in missing.items():
-            wanted_ids = tuple(dict.fromkeys(ids))
-            parked.looked_up.update((key, id) for id in wanted_ids)
-            parked.reads_left += 1
-            read = JobsById(key, wanted_ids)
+        ids_by_queue: dict[QueueKey, dict[str, None]] = {}
+        for queue, id in self._named(session, command):
+            ids_by_queue.setdefault(queue.key, {})[id] = None
+            parked.looked_up.add((queue.key, id))
+        parked.reads_left = len(ids_by_queue)
+        for key, ids in ids_by_queue.items():
+            read = JobsById(key, tuple(ids))
             self._partition.wanted[read] = _both(self._partition.wanted.get(read), then)
 
     def _go_on_with_parked(self, session: Session, moment: Moment) -> None:
-        """Apply, in order, what has been read. A job that was in memory when its command was parked
-        may have left it since; then it is read as well."""
+        """Apply, in order, what has been read."""
         while session.parked and not session.parked[0].reads_left:
             parked = session.parked[0]
-            missing = self._missing(session, parked.command)
-            new = {
-                key: left
-                for key, ids in missing.items()
-                if (left := [id for id in ids if (key, id) not in parked.looked_up])
-            }
-            if new:
-                self._look_up(session, parked, new)
+            if self._missing(session, parked.command) <= parked.looked_up:
+                session.parked.popleft()
+                self._execute(session, parked.request, parked.command, parked.found, moment)
+            else:
+                self._park_anew(session)
                 return
-            session.parked.popleft()
-            self._execute(session, parked.request, parked.command, parked.found, moment)
+
+    def _park_anew(self, session: Session) -> None:
+        """The first command names jobs that were not looked up (a queue came into being, a lease
+        was lost). What was read for those behind it would be out of date after another write."""
+        waiting = list(session.parked)
+        session.unpark()
+        for parked in waiting:
+            self._park(session, parked.request, parked.command)
 
     # ---- routes: one line of glue each --------------------------------------------------------
 
