@@ -88,6 +88,7 @@ class Attending:
                 partition.queues[name].drop_wait(id, connection)
         session.listens.clear()
         session.waits.clear()
+        session.wait_count = 0
         session.connection = None
         session.unpark()
 

@@ -8,8 +8,6 @@ learns that it missed some.
 from collections import deque
 from typing import Any, Final, NamedTuple
 
-from holdfastd.engine.model import TOKEN_COUNTER_BITS
-
 EVENTS_KEPT: Final = 10_000
 """Per queue that is, or was lately, listened to; what BullMQ keeps in a queue's stream."""
 
@@ -28,9 +26,9 @@ class QueueEvent(NamedTuple):
 class EventRing:
     """Events of one queue since somebody first listened."""
 
-    def __init__(self, epoch: int):
-        self._first = epoch << TOKEN_COUNTER_BITS
-        self.last = self._first
+    def __init__(self, last: int):
+        """last: the number before that of the first event."""
+        self.last = last
         """Number of the last event; events follow each other by 1."""
         self._events: deque[QueueEvent] = deque(maxlen=EVENTS_KEPT)
 

@@ -21,7 +21,7 @@ from random import Random
 from typing import Any, Final, TypeAlias
 
 from holdfastd.engine.changes import AttemptRow, JobRow, Read
-from holdfastd.engine.events import QueueEvent
+from holdfastd.engine.events import EventRing, QueueEvent
 from holdfastd.engine.head import Head
 from holdfastd.engine.model import (
     DEFAULT_OPTIONS,
@@ -119,6 +119,9 @@ class Partition:
         """Heap of (monotonic seconds, session): when to look at its leases. May be early."""
         self.rate_timers: list[tuple[float, QueueKey]] = []
         """Heap of (monotonic seconds, queue): when a rate limit lets the next job start."""
+        self.last_event = 0
+        """No event of a queue that is gone has a higher number: one that comes back by its name
+        goes on from there, so that its listeners see rising numbers."""
         self._token_counter = 0
 
     # ---- numbers ---------------------------------------------------------------------------
@@ -142,9 +145,11 @@ class Partition:
             self.next_queue += 1
             self.know_queue(queue)
             self.open.queues[queue] = None
-            for session in self.connections.values():
+            for connection, session in self.connections.items():
                 if name in session.queues:
                     self._subscribe_one(session, queue)
+                if name in session.listens:
+                    self.add_listener(queue, connection)
         return queue
 
     def know_queue(self, queue: QueueState) -> None:
@@ -158,7 +163,10 @@ class Partition:
         self.open.queues[queue] = None
 
     def forget_queue(self, queue: QueueState) -> None:
-        """Its jobs are gone; subscribers keep its name and join again if it comes back."""
+        """Its jobs are gone; subscribers and listeners keep its name and join again if it comes
+        back."""
+        if queue.ring is not None:
+            self.last_event = max(self.last_event, queue.ring.last)
         del self.queues[queue.name]
         del self.queues_by_key[queue.key]
         self.open.queues.pop(queue, None)
@@ -419,6 +427,13 @@ class Partition:
 
     # ---- saying things ---------------------------------------------------------------------
 
+    def add_listener(self, queue: QueueState, connection: int) -> EventRing:
+        """Tell a connection of the queue's events from now on. Returns those that are kept."""
+        queue.listeners[connection] = None
+        if queue.ring is None:
+            queue.ring = EventRing(max(self.epoch << TOKEN_COUNTER_BITS, self.last_event))
+        return queue.ring
+
     def emit(
         self,
         queue: QueueState,
@@ -451,7 +466,9 @@ class Partition:
         """The job has ended (or is gone): show it to those who wait for that."""
         if queue.waits:
             for connection, request in queue.waits.pop(job.id, ()):
-                self.connections[connection].waits.pop((queue.name, job.id), None)
+                session = self.connections[connection]
+                session.waits.pop((queue.name, job.id), None)
+                session.wait_count -= 1
                 self.open.outputs.append(Show(connection, request, queue.key, job.id))
 
 

@@ -1,10 +1,16 @@
 """Decisions about retries as functions of numbers."""
 
+from typing import Final
+
 from holdfastd.engine.model import Backoff, BackoffKind, Jitter
+
+DELAY_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
+"""Ten years: no retry is later, whatever the exponent, so that instants fit 64 bits. As in the
+protocol; a test compares them."""
 
 
 def backoff_ms(backoff: Backoff, failures: int, random: float) -> int:
-    """Milliseconds from a failure to the next attempt.
+    """Milliseconds from a failure to the next attempt, from 0 to DELAY_MS_MAX.
 
     Args:
         backoff: the job's policy.
@@ -28,8 +34,8 @@ def _delay_ms(backoff: Backoff, failures: int) -> int:
     first_ms = backoff.delays_ms[0]
     if backoff.kind is BackoffKind.FIXED:
         return first_ms
+    cap_ms = min(backoff.cap_ms or DELAY_MS_MAX, DELAY_MS_MAX)
     try:
-        delay_ms = first_ms * backoff.factor ** (failures - 1)
+        return int(min(first_ms * backoff.factor ** (failures - 1), cap_ms))
     except OverflowError:
-        return backoff.cap_ms
-    return int(min(delay_ms, backoff.cap_ms)) if backoff.cap_ms else int(delay_ms)
+        return cap_ms if first_ms else 0

@@ -1,10 +1,9 @@
 """What producers do: add jobs, wait for their end, listen to a queue, count."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfastd.engine import commands
 from holdfastd.engine.dispatch import Dispatcher
-from holdfastd.engine.events import EventRing, QueueEvent
 from holdfastd.engine.model import FINISHED, Job, QueueSettings, State
 from holdfastd.engine.outputs import (
     Answer,
@@ -16,6 +15,9 @@ from holdfastd.engine.outputs import (
 from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
+
+if TYPE_CHECKING:
+    from holdfastd.engine.events import QueueEvent
 
 WAITS_PER_SESSION_MAX: Final = 10_000
 """As in the protocol; a test compares them."""
@@ -46,9 +48,9 @@ class Producing:
                 results.append(ItemExisting(at, int(existing.state)))
                 continue
             job = known[new.id] = partition.add_job(queue, new, moment)
+            queue.stats.accepted += 1
             if queue.ring is not None:
                 self._emit_added(queue, job, moment)
-        queue.stats.accepted += len(command.items)
         self._dispatcher.dispatch(queue, moment)
         return results
 
@@ -78,33 +80,32 @@ class Producing:
             )
         elif job.state in FINISHED:
             partition.open.outputs.append(Show(session.connection, request, queue.key, command.id))
-        elif len(session.waits) >= WAITS_PER_SESSION_MAX:
+        elif session.wait_count >= WAITS_PER_SESSION_MAX:
             partition.open.outputs.append(
                 Refuse(
                     session.connection,
                     request,
                     Refusal.TOO_MANY,
-                    f"this session waits for {len(session.waits):,} jobs already",
+                    f"this session has {session.wait_count:,} waits open already",
                 )
             )
         else:
             queue.waits.setdefault(command.id, []).append((session.connection, request))
             session.waits[queue.name, command.id] = None
+            session.wait_count += 1
 
     def listen(self, session: Session, request: int, command: commands.Listen) -> None:
         partition = self._partition
         assert session.connection is not None
         queue = partition.add_queue(command.queue)
-        if queue.ring is None:
-            queue.ring = EventRing(partition.epoch)
-        queue.listeners[session.connection] = None
+        ring = partition.add_listener(queue, session.connection)
         session.listens[queue.name] = None
         events: list[QueueEvent] = []
         missed = False
         if command.after is not None:
-            events, missed = queue.ring.after(command.after)
+            events, missed = ring.after(command.after)
         partition.open.outputs.append(
-            Answer(session.connection, request, {"missed": missed, "last": queue.ring.last})
+            Answer(session.connection, request, {"missed": missed, "last": ring.last})
         )
         if events:
             partition.send_events(queue, [session.connection], events)

@@ -1,5 +1,6 @@
 """What the engine holds of one queue in memory."""
 
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from holdfastd.engine.changes import QueueRow
@@ -73,7 +74,7 @@ class QueueState:
             self.name,
             self.is_paused,
             self.settings,
-            int(self.rate.full_at_ms),
+            ceil(self.rate.full_at_ms),  # rounded down, a start could let a job run too early
             tuple(self.counts),
         )
 

@@ -51,6 +51,8 @@ class Session:
         """Not heard of since the daemon started: leases that expire are not its jobs' fault."""
         self.waits: dict[tuple[str, str], None] = {}
         """(queue, job id) whose end its connection waits for."""
+        self.wait_count = 0
+        """Its requests that wait; several may wait for one job."""
         self.listens: dict[str, None] = {}
         """Queues whose events its connection gets."""
         self.parked: deque[Parked] = deque()

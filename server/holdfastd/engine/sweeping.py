@@ -21,7 +21,8 @@ from holdfastd.engine.queue import QueueState
 STEP_JOBS_MAX: Final = 1_000
 """Jobs removed at a time: some 10 ms of one batch."""
 PRUNE_SLACK_JOBS: Final = 500
-"""So many above the bound are let be, so that pruning goes in pages and not job by job."""
+"""So many above the bound are let be for a while, so that pruning goes in pages and not job by
+job."""
 
 
 @dataclass(slots=True)
@@ -46,24 +47,26 @@ class Sweeping:
 
     # ---- retention ---------------------------------------------------------------------------
 
-    def prune_if_over(self, queue: QueueState) -> None:
-        """Called after jobs finished: keep the counts within their bounds."""
+    def prune_if_over(self, queue: QueueState, to_the_job: bool = False) -> None:
+        """Called after jobs finished: keep the counts within their bounds, or near them."""
         if queue.is_pruning:
             return
-        for state, keep in _keeps(queue):
-            if keep.count is not None and queue.counts[state] > keep.count + PRUNE_SLACK_JOBS:
-                excess = queue.counts[state] - keep.count
+        for state in FINISHED:
+            excess = _excess(queue, state)
+            if excess > (0 if to_the_job else PRUNE_SLACK_JOBS):
                 self._prune(queue, FinishedPage(queue.key, state, None, min(excess, STEP_JOBS_MAX)))
                 return
 
     def prune_old(self, queue: QueueState, moment: Moment) -> None:
-        """Called now and then: drop what is older than its bound."""
+        """Called now and then: drop what is older than its bound, or too much by now."""
         if queue.is_pruning:
             return
-        for state, keep in _keeps(queue):
+        for state in FINISHED:
+            keep = _keep(queue, state)
             if keep.age_ms is not None and queue.counts[state]:
                 before_ms = moment.now_ms - keep.age_ms
                 self._prune(queue, FinishedPage(queue.key, state, before_ms, STEP_JOBS_MAX))
+        self.prune_if_over(queue, to_the_job=True)
 
     def _prune(self, queue: QueueState, read: FinishedPage) -> None:
         queue.is_pruning = True
@@ -74,7 +77,10 @@ class Sweeping:
         if queue is None:
             return
         queue.is_pruning = False
-        self._partition.prune(queue, read.state, page.seqs)
+        seqs = page.seqs
+        if read.before_ms is None:  # some may have been dropped for their age since it was asked
+            seqs = seqs[: _excess(queue, read.state)]
+        self._partition.prune(queue, read.state, seqs)
         if read.before_ms is not None and page.has_more:
             self._prune(queue, read)
         else:
@@ -134,12 +140,15 @@ class Sweeping:
         clearing.done(clearing.removed)
 
 
-def _keeps(queue: QueueState) -> list[tuple[State, Keep]]:
+def _excess(queue: QueueState, state: State) -> int:
+    """Jobs above the number that is kept of a state."""
+    count_max = _keep(queue, state).count
+    return 0 if count_max is None else max(0, queue.counts[state] - count_max)
+
+
+def _keep(queue: QueueState, state: State) -> Keep:
+    """How long jobs of a finished state are kept."""
     retention = queue.settings.retention
-    keeps = {
-        State.COMPLETED: retention.completed,
-        State.FAILED: retention.failed,
-        State.CANCELLED: retention.cancelled,
-    }
-    assert set(keeps) == FINISHED
-    return list(keeps.items())
+    if state is State.COMPLETED:
+        return retention.completed
+    return retention.failed if state is State.FAILED else retention.cancelled

@@ -21,7 +21,7 @@ from holdfastd.engine.model import (
     Seq,
     State,
 )
-from holdfastd.engine.policy import backoff_ms
+from holdfastd.engine.policy import DELAY_MS_MAX, backoff_ms
 from holdfastd.engine.transitions import TRANSITIONS, Event, InvariantError, move
 
 
@@ -50,6 +50,17 @@ def test_an_exponential_backoff_doubles_up_to_its_cap() -> None:
 def test_an_exponential_backoff_does_not_overflow() -> None:
     backoff = Backoff(BackoffKind.EXPONENTIAL, (1000,), 100.0, 60_000)
     assert backoff_ms(backoff, 10_000, 0) == 60_000
+
+
+def test_an_exponential_backoff_without_a_cap_stays_within_ten_years() -> None:
+    for factor, failures in ((100.0, 9), (100.0, 10_000), (2.0, 60)):
+        backoff = Backoff(BackoffKind.EXPONENTIAL, (1000,), factor, 0)
+        assert backoff_ms(backoff, failures, 0) == DELAY_MS_MAX
+
+
+def test_an_exponential_backoff_from_zero_stays_zero() -> None:
+    backoff = Backoff(BackoffKind.EXPONENTIAL, (0,), 100.0, 60_000)
+    assert [backoff_ms(backoff, failures, 0) for failures in (1, 10_000)] == [0, 0]
 
 
 def test_a_listed_backoff_repeats_its_last_delay() -> None:
@@ -81,7 +92,7 @@ def test_no_window_sees_more_starts_than_the_limit_and_its_burst(limit: int, bur
     assert len(starts) >= limit * 5 * 0.95
     for first, at in enumerate(starts):
         in_window = sum(1 for other in starts[first:] if other < at + 1000)
-        assert in_window <= limit + burst
+        assert in_window <= limit + burst - 1
 
 
 def test_the_wait_is_until_the_next_start_and_a_clock_set_back_is_bounded() -> None:
@@ -184,7 +195,7 @@ def test_a_payload_that_was_read_counts() -> None:
 
 
 def test_a_ring_gives_what_came_after_a_number_and_says_what_is_missing() -> None:
-    ring = EventRing(epoch=3)
+    ring = EventRing(3 << 40)
     events = [ring.add(1, 5, f"j{number}", "n", {}) for number in range(5)]
     assert events[0].number == (3 << 40) + 1
     assert ring.after(events[2].number) == (events[3:], False)
@@ -194,7 +205,7 @@ def test_a_ring_gives_what_came_after_a_number_and_says_what_is_missing() -> Non
 
 
 def test_a_ring_is_bounded() -> None:
-    ring = EventRing(epoch=1)
+    ring = EventRing(1 << 40)
     first = ring.add(1, 0, None, None, {})
     for _ in range(EVENTS_KEPT):
         ring.add(1, 0, None, None, {})
@@ -230,4 +241,5 @@ def test_the_engines_numbers_are_those_of_the_protocol() -> None:
     assert kinds == {kind.name: kind.value for kind in constants.EventKind}
     assert model.TOKEN_COUNTER_BITS == constants.TOKEN_COUNTER_BITS
     assert working.LOG_LINES_PER_JOB_MAX == constants.LOG_LINES_PER_JOB_MAX
+    assert DELAY_MS_MAX == constants.DELAY_MS_MAX
     assert producing.WAITS_PER_SESSION_MAX == constants.WAITS_PER_SESSION_MAX
