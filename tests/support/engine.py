@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from contextlib import suppress
 from typing import Any
 
 from holdfastd.engine import commands
@@ -15,13 +16,14 @@ from holdfastd.engine.outputs import (
     Displace,
     Notify,
     Output,
+    Refusal,
     Refuse,
     Revoke,
     Show,
     Welcome,
 )
 from holdfastd.engine.partition import EngineSettings, Moment
-from holdfastd.store.base import Recovered
+from holdfastd.store.base import Recovered, StoreFull
 from holdfastd.store.memory import Disk, MemoryStore
 
 START_MS = 1_700_000_000_000
@@ -62,6 +64,10 @@ class Driver:
             self.moment,
         )
         self.batch = recovered.batch
+        self.writing: tuple[Batch, list[Output]] | None = None
+        """What is being written, and what will be said then."""
+        self.reading: list[tuple[Read, Any, Page]] = []
+        """What has been read and not been answered."""
         self.clear()
 
     # ---- the store; `support.sqlite_driver` has another one ------------------------------------
@@ -159,33 +165,89 @@ class Driver:
             RuntimeError: it would never wait.
         """
         for _ in range(CYCLES_MAX):
-            self.engine.tick(self.moment)
-            self.write()
-            self.read()
-            is_idle = not (self.engine.has_open_batch or self.engine.wants_reads)
-            if is_idle and self.engine.next_tick_s(self.moment) > 0:
+            if self.is_at_rest:
                 return
+            self.step()
         raise RuntimeError(f"the engine is not at rest after {CYCLES_MAX:,} cycles")
+
+    @property
+    def is_at_rest(self) -> bool:
+        """All that was asked for is written, read and said; nothing is due."""
+        engine = self.engine
+        is_idle = not (self.writing or self.reading or engine.has_open_batch or engine.wants_reads)
+        return is_idle and engine.next_tick_s(self.moment) > 0
+
+    def step(self) -> None:
+        """The next of the points between which commands come in: a batch is closed, it has been
+        written and the reads are under way, they are answered."""
+        if self.writing is not None:
+            self.end_write()
+            self.begin_read()
+        elif self.reading:
+            self.end_read()
+        else:
+            self.engine.tick(self.moment)
+            self.begin_write()
+            if self.writing is None:
+                self.begin_read()
 
     def read(self) -> None:
         """Do the reads that are wanted by now."""
+        self.begin_read()
+        self.end_read()
+
+    def begin_read(self) -> None:
         wanted = self.engine.take_reads()
-        if wanted:
-            pages = self.pages(list(wanted))
-            for (read, then), page in zip(wanted.items(), pages, strict=True):
-                self.engine.answer(read, then, page, self.moment)
+        pages = self.pages(list(wanted)) if wanted else []
+        self.reading = [(*item, page) for item, page in zip(wanted.items(), pages, strict=True)]
+
+    def end_read(self) -> None:
+        answers, self.reading = self.reading, []
+        for read, then, page in answers:
+            self.engine.answer(read, then, page, self.moment)
 
     def write(self) -> None:
         """Close the batch, apply it, hear what it says."""
+        if self.writing is None:
+            self.begin_write()
+        self.end_write()
+
+    def begin_write(self) -> None:
         if not self.engine.has_open_batch:
             return
         batch, outputs = self.engine.close_batch()
         if not batch.is_empty:
             self.batch += 1
             batch.number = self.batch
-            self.write_batch(batch)
+        self.writing = batch, outputs
+
+    def end_write(self) -> None:
+        """A batch that finds no space stays, as in the pipeline."""
+        if self.writing is None:
+            return
+        batch, outputs = self.writing
+        if not batch.is_empty:
+            try:
+                self.write_batch(batch)
+            except StoreFull:
+                self.engine.refuses_jobs = Refusal.DISK_FULL
+                return
+        if self.engine.refuses_jobs is Refusal.DISK_FULL:
+            self.engine.refuses_jobs = None
+        self.writing = None
         for output in outputs:
             self._hear(output)
+
+    def crash(self, is_written: bool = False) -> None:
+        """The process is killed and started again.
+
+        Args:
+            is_written: the batch that was being written made it to the disk, unheard.
+        """
+        if is_written and self.writing is not None and not self.writing[0].is_empty:
+            with suppress(StoreFull):
+                self.write_batch(self.writing[0])
+        self.start()
 
     def _hear(self, output: Output) -> None:
         self.outputs.append(output)
