@@ -181,8 +181,8 @@ class Driver:
         """The next of the points between which commands come in: a batch is closed, it has been
         written and the reads are under way, they are answered."""
         if self.writing is not None:
-            self.end_write()
-            self.begin_read()
+            if self.end_write():
+                self.begin_read()
         elif self.reading:
             self.end_read()
         else:
@@ -221,22 +221,23 @@ class Driver:
             batch.number = self.batch
         self.writing = batch, outputs
 
-    def end_write(self) -> None:
-        """A batch that finds no space stays, as in the pipeline."""
+    def end_write(self) -> bool:
+        """A batch that finds no space stays, as in the pipeline. Returns whether it is written."""
         if self.writing is None:
-            return
+            return True
         batch, outputs = self.writing
         if not batch.is_empty:
             try:
                 self.write_batch(batch)
             except StoreFull:
                 self.engine.refuses_jobs = Refusal.DISK_FULL
-                return
+                return False
         if self.engine.refuses_jobs is Refusal.DISK_FULL:
             self.engine.refuses_jobs = None
         self.writing = None
         for output in outputs:
             self._hear(output)
+        return True
 
     def crash(self, is_written: bool = False) -> None:
         """The process is killed and started again.
