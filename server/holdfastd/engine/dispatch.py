@@ -160,10 +160,8 @@ class Dispatcher:
         if queue.is_reading_payloads:
             return
         queue.is_reading_payloads = True
-        first = queue.head.peek()
+        # The one that waits at the front is the first of them.
         bare = [job.seq for job in queue.head.first(PAYLOADS_READ_MAX) if job.payload is None]
-        if first is not None and bare[:1] != [first.seq]:
-            bare = [first.seq, *(seq for seq in bare if seq != first.seq)]
         room_bytes = max(1, HEAD_BYTES_MAX - queue.head.bytes)  # the first one is read anyway
         read = JobsBySeq(tuple(bare), room_bytes)
         self._partition.wanted[read] = lambda read, page, moment: self._fill(
