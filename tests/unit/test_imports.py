@@ -47,6 +47,7 @@ ENGINE_MAY_ALSO = {
     "enum",
     "functools",
     "heapq",
+    "math",
     "bisect",
     "random",
     "typing",
