@@ -17,5 +17,5 @@ def send(user_id: int, url: str, message_id: str) -> None:
     message["Message-ID"] = f"<{message_id}@example.org>"
     message.set_content(f"It is here: {url}\n")
     host, _, port = os.environ["SMTP_SERVER"].rpartition(":")
-    with smtplib.SMTP(host, int(port), timeout=5) as server:
+    with smtplib.SMTP(host, int(port), timeout=30) as server:
         server.send_message(message)

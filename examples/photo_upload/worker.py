@@ -2,14 +2,16 @@
 
     python -m examples.photo_upload.worker
 
-A job may run twice (a worker dies between the work and the ack), so everything here can be
-repeated: files have one name, rows one key, and the mail's job has an id, so it is added once.
+A job may run twice (its worker died between the work and the ack), so everything here can be
+repeated: files have one name, rows one key, the mail's job one id, and a mail that is known to be
+out is not sent again. What is left is the instant between a mail and its row: a worker that dies
+there sends it twice, with the same Message-ID. No queue can do better with SMTP at the other end.
 """
 
 import os
 
 from examples.photo_upload import images, mail, records, storage
-from holdfast import ActiveJob, Backoff, Queue, Worker
+from holdfast import ActiveJob, Backoff, Queue, Unrecoverable, Worker
 
 mails = Queue("mail")
 
@@ -17,30 +19,37 @@ mails = Queue("mail")
 def process_image(job: ActiveJob) -> dict[str, str]:
     """A plain function: it runs in a thread and may block."""
     user_id, file_key = job.data["user_id"], job.data["file_key"]
-    small = images.resized(storage.get_upload(file_key))
+    upload = storage.get_upload(file_key)
+    try:
+        photo = images.resized(upload)
+    except images.NotAPhoto as error:
+        raise Unrecoverable(str(error)) from error  # it will not get better by trying again
+    job.log(f"{len(upload):,} bytes became {len(photo):,}")
     job.progress(50)
-    url = storage.put_photo(file_key, small)
-    job.log(f"resized to {len(small):,} bytes")
-    records.photo_done(user_id, file_key, url)
+    url = storage.put_photo(file_key, photo)
+    records.photo_done(user_id, file_key, url, len(photo))
     mails.add(
         "confirm",
-        {"user_id": user_id, "file_key": file_key, "url": url},
-        id=f"mail-{file_key}",
+        {"user_id": user_id, "url": url},
+        id=f"mail-{file_key}",  # adding it again adds nothing
         attempts=20,
-        backoff=Backoff.exponential(0.25, cap=3, jitter="equal"),
+        backoff=Backoff.exponential(0.5, cap=600, jitter="equal"),
     )
     return {"url": url}
 
 
 def send_mail(job: ActiveJob) -> None:
-    mail.send(job.data["user_id"], job.data["url"], message_id=job.id)
+    if not records.is_mail_sent(job.id):
+        mail.send(job.data["user_id"], job.data["url"], message_id=job.id)
+        records.mail_sent(job.id)
 
 
-def make_worker() -> Worker:
-    handlers = {"process-image": process_image, "confirm": send_mail}
-    return Worker(["image-processing", "mail"], handlers, concurrency=5)
-
+worker = Worker(
+    ["image-processing", "mail"],
+    {"process-image": process_image, "confirm": send_mail},
+    concurrency=5,
+)
 
 if __name__ == "__main__":
     os.nice(5)  # photos can wait, the web application cannot
-    make_worker().run()
+    worker.run()

@@ -2,7 +2,7 @@
 
 import random
 
-import httpx
+import httpx2
 import pytest
 
 from holdfastd.engine.broker import Engine
@@ -17,13 +17,13 @@ async def stats() -> StoreStats:
     return StoreStats(1, 2, 3)
 
 
-async def get(path: str, why_not_ready: str | None = None) -> httpx.Response:
+async def get(path: str, why_not_ready: str | None = None) -> httpx2.Response:
     engine = Engine(EngineSettings(), random.Random(1))
     is_ready = why_not_ready is None
     metrics = Metrics(engine, Observed(), dict, stats, lambda: is_ready, lambda: 0, lambda: 0.0, 1)
     app = make_app(metrics, lambda: why_not_ready)
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://holdfast") as client:
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://holdfast") as client:
         return await client.get(path)
 
 

@@ -1,0 +1,1 @@
+"""`make demo`: the photo upload end to end, with the mail server down and a worker killed."""
