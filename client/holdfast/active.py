@@ -3,12 +3,32 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from holdfast.errors import misuse
 from holdfast.options import Duration, milliseconds
-from holdfast.packing import pack, unpack
+from holdfast.packing import pack, sendable, unpack
+from holdfast.wire.checks import Refusal, check_payload
+from holdfast.wire.constants import (
+    LOG_LINE_LENGTH_MAX,
+    LOG_LINES_PER_JOB_MAX,
+    PROGRESS_BYTES_MAX,
+)
+from holdfast.wire.parts import text_bytes_max
 
-__all__ = ["ActiveJob", "Answer", "Release", "Reporter", "Retry", "Unrecoverable"]
+__all__ = [
+    "ActiveJob",
+    "Answer",
+    "Release",
+    "Reporter",
+    "Retry",
+    "Unrecoverable",
+    "bytes_of_report",
+]
+
+
+LINES_PER_REPORT_MAX: Final = 100
+"""A report of the longest lines fits a frame with room to spare."""
 
 
 class Retry(Exception):
@@ -42,6 +62,7 @@ class ActiveJob:
     """
 
     __slots__ = (
+        "_line_count",
         "_reporter",
         "attempt",
         "attempts",
@@ -68,17 +89,26 @@ class ActiveJob:
         self.crashes: int = item[8]
         self.releases: int = item[9]
         self.cancelled = False
+        self._line_count = 0
         self._reporter = reporter
 
     def progress(self, value: Any) -> None:
-        """Say how far it is: anything small that msgpack carries; the last one counts."""
+        """Say how far it is: anything small that msgpack carries; the last one counts.
+
+        Raises MisuseError: over 4 KiB.
+        """
+        try:
+            packed = check_payload(pack(value, "progress"), PROGRESS_BYTES_MAX, "progress")
+        except Refusal as refusal:
+            raise misuse(refusal) from None
         if self._reporter is not None:
-            self._reporter.progress(self, pack(value, "progress"))
+            self._reporter.progress(self, packed)
 
     def log(self, text: str) -> None:
-        """Keep a line with the job."""
-        if self._reporter is not None:
-            self._reporter.log(self, str(text))
+        """Keep a line with the job, cut to 4,096 characters. A job keeps its first 1,000."""
+        self._line_count += 1
+        if self._reporter is not None and self._line_count <= LOG_LINES_PER_JOB_MAX:
+            self._reporter.log(self, sendable(str(text)[:LOG_LINE_LENGTH_MAX]))
 
     def __repr__(self) -> str:
         return f"<job {self.id} of {self.queue}: {self.name}, attempt {self.attempt}>"
@@ -95,6 +125,20 @@ class Answer(NamedTuple):
     outcome: Any
     """The result, or the exception; for the callbacks."""
 
+    @property
+    def item(self) -> list[Any]:
+        return [self.job.token, self.job.queue, self.job.id, *self.fields]
+
+    @property
+    def bytes_max(self) -> int:
+        """Upper bound of the item on the wire."""
+        what = self.fields[0]
+        if isinstance(what, dict):  # what a handler raised
+            what_bytes = sum(text_bytes_max(text) + 32 for text in what.values())
+        else:
+            what_bytes = len(what) if isinstance(what, bytes) else 0
+        return len(self.job.queue) + text_bytes_max(self.job.id) + what_bytes
+
 
 class Reporter:
     """Collects progress and log lines; the connection sends them with the next heartbeat."""
@@ -103,7 +147,8 @@ class Reporter:
         self._wake = wake
         self._said = said
         self._lock = threading.Lock()
-        self._reports: dict[int, list[Any]] = {}
+        self._reports: dict[int, list[list[Any]]] = {}
+        """By token, in order; several of a job that says much."""
 
     def progress(self, job: ActiveJob, value: bytes) -> None:
         with self._lock:
@@ -117,13 +162,22 @@ class Reporter:
         self._wake()
 
     def _report(self, job: ActiveJob) -> list[Any]:
-        return self._reports.setdefault(job.token, [job.token, job.queue, job.id, None, []])
+        reports = self._reports.setdefault(job.token, [])
+        if not reports or len(reports[-1][4]) >= LINES_PER_REPORT_MAX:
+            reports.append([job.token, job.queue, job.id, None, []])
+        return reports[-1]
 
     def take(self, token: int | None = None) -> list[list[Any]]:
         """The reports since the last call; of one job only if a token is given."""
         with self._lock:
             if token is not None:
-                report = self._reports.pop(token, None)
-                return [] if report is None else [report]
-            reports, self._reports = self._reports, {}
-            return list(reports.values())
+                return self._reports.pop(token, [])
+            taken, self._reports = self._reports, {}
+            return [report for reports in taken.values() for report in reports]
+
+
+def bytes_of_report(report: list[Any]) -> int:
+    """Upper bound on the wire."""
+    _, queue, id, progress, lines = report
+    lines_bytes = sum(text_bytes_max(text) + 16 for _, text in lines)
+    return len(queue) + text_bytes_max(id) + len(progress or b"") + lines_bytes

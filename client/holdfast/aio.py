@@ -26,13 +26,13 @@ from holdfast.wire.checks import (
     check_queue_name,
 )
 from holdfast.wire.constants import (
-    ITEMS_MAX,
     PAYLOAD_BYTES_MAX,
     STATE_NAMES,
     ErrorCode,
     ItemStatus,
     State,
 )
+from holdfast.wire.parts import parts, text_bytes_max
 
 __all__ = ["Backoff", "Event", "Job", "Queue"]
 
@@ -117,6 +117,9 @@ class Queue:
     async def add_many(self, jobs: Iterable[Sequence[Any]]) -> list[Job]:
         """Add all of them or, if one is refused, none; one confirmation.
 
+        That holds for up to 10,000 jobs and 4 MB. More are sent in such parts, in order, each of
+        them all or none: give the jobs ids, and a call that failed can be repeated.
+
         Args:
             jobs: `(name, data)` or `(name, data, options)` each.
         """
@@ -126,8 +129,8 @@ class Queue:
             job, item = self._made(at, spec)
             made.append(job)
             items.append(item)
-        for start in range(0, len(items), ITEMS_MAX):
-            part = items[start : start + ITEMS_MAX]
+        start = 0
+        for part in parts(items, _bytes_of_item):
             results = await self._call(wire.Enqueue(0, self.name, part, True))
             for at, status, *rest in results:
                 if status != ItemStatus.EXISTING:
@@ -135,6 +138,7 @@ class Queue:
                 existing = made[start + at]
                 existing.created = False
                 existing.state = State(rest[0]).name.lower()
+            start += len(part)
         return made
 
     def _made(self, at: int, spec: Sequence[Any]) -> tuple[Job, list[Any]]:
@@ -272,7 +276,10 @@ class Queue:
         return count
 
     async def _act(self, message: Any) -> None:
-        refusals = await self._call(message)
+        """Send it in parts of its ids; the first refusal of all is raised at the end."""
+        refusals: list[Any] = []
+        for ids in parts(message.ids, text_bytes_max):
+            refusals += await self._call(message._replace(ids=ids)) or ()
         if refusals:
             raise refused(refusals[0][1], refusals[0][2])
 
@@ -372,6 +379,17 @@ class _EventStream:
 
     async def close(self) -> None:
         await self._link.close()
+
+
+def _bytes_of_item(item: list[Any]) -> int:
+    """Upper bound of an ENQUEUE item on the wire."""
+    id, name, payload, options = item
+    return (
+        len(payload)
+        + text_bytes_max(name)
+        + (len(id) if isinstance(id, bytes) else text_bytes_max(id))
+        + (len(pack(options)) if options else 0)
+    )
 
 
 def _state_number(state: str) -> int:

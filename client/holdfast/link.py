@@ -7,9 +7,11 @@ these rules (protocol.md, Sessions):
 
 - above it: never applied; sent again as it is, under its number;
 - at or below it: applied, the answer is lost. What can be repeated is sent again under a new
-  number (an ENQUEUE with its generated ids as text, so that they are looked up); what cannot is
-  reported as done, without a result;
+  number (an ENQUEUE with its generated ids as text, so that they are looked up), after those above,
+  since numbers must rise; what cannot is reported as done, without a result;
 - the server does not know the session any more: everything above 0, ids as text.
+
+A request that is refused as DRAINING stays unanswered: it goes to the server that comes next.
 
 What belongs to the connection (subscription, listening) is renewed by `on_open`, before the rest.
 Nothing here blocks; messages of one loop tick leave in one write.
@@ -61,14 +63,38 @@ OF_CONNECTION: Final = (wire.Subscribe, wire.Listen, wire.Unlisten)
 
 
 class _Pending:
-    __slots__ = ("future", "message", "was_sent", "was_textual")
+    __slots__ = ("future", "generated", "message", "was_sent")
 
     def __init__(self, message: Any, future: "asyncio.Future[Any]"):
         self.message = message
         self.future = future
         self.was_sent = False
-        self.was_textual = False
-        """Sent again with generated ids as text: an id that exists is then our own."""
+        self.generated: frozenset[int] = frozenset()
+        """Items of an ENQUEUE whose generated ids were sent again as text: if such an id exists,
+        it was this request that created it."""
+
+    def with_text_ids(self) -> None:
+        if not isinstance(self.message, wire.Enqueue):
+            return
+        items = self.message.items
+        raw = frozenset(at for at, item in enumerate(items) if isinstance(item[0], bytes))
+        if raw:
+            self.generated = raw
+            texts = [
+                [item[0].hex(), *item[1:]] if at in raw else item for at, item in enumerate(items)
+            ]
+            self.message = self.message._replace(items=texts)
+
+    def own_result(self, result: Any) -> Any:
+        """The reply's result, as if it had come the first time. Whether a job with an id of the
+        caller's own was created by the first sending cannot be known: it stays "existing"."""
+        if not self.generated or not isinstance(result, list):
+            return result
+        return [
+            item
+            for item in result
+            if item[1] != ItemStatus.EXISTING or item[0] not in self.generated
+        ]
 
 
 class Link:
@@ -265,37 +291,33 @@ class Link:
         self.heartbeat_s = info["heartbeat_ms"] / 1000
         self._connection = connection
         self._was_lost_said = False
-        unanswered = list(self._pending.items())
+        last_request = info["last_request"]
+        unanswered = [item for item in self._pending.items() if not item[1].future.done()]
         self.on_open(list(info.get("lost") or ()))
         for number, pending in unanswered:
-            self._send_again(number, pending, info["last_request"], bool(info["resumed"]))
+            if isinstance(pending.message, OF_CONNECTION):
+                pending.future.set_result(None)
+            elif number > last_request:
+                if pending.was_sent and not info["resumed"]:
+                    pending.with_text_ids()
+                self._push(pending)
+        for number, pending in unanswered:
+            if number <= last_request and not pending.future.done():
+                self._ask_again(number, pending)
 
-    def _send_again(self, number: int, pending: _Pending, last_request: int, resumed: bool) -> None:
-        if pending.future.done():
-            return
-        message = pending.message
-        if isinstance(message, OF_CONNECTION):
+    def _ask_again(self, number: int, pending: _Pending) -> None:
+        """It was applied, and the answer is lost."""
+        if not isinstance(pending.message, REPEATABLE):
             pending.future.set_result(None)
             return
-        if pending.was_sent and (number <= last_request or not resumed):
-            if not isinstance(message, REPEATABLE) and number <= last_request:
-                pending.future.set_result(None)
-                return
-            if isinstance(message, wire.Enqueue):
-                pending.message = _with_text_ids(message)
-                pending.was_textual = True
-            if number <= last_request:
-                number = self._renumber(number, pending)
-        self._push(pending)
-
-    def _renumber(self, number: int, pending: _Pending) -> int:
+        pending.with_text_ids()
         del self._pending[number]
         self._number += 1
         fresh = self._number
         pending.message = pending.message._replace(request=fresh)
         self._pending[fresh] = pending
         pending.future.add_done_callback(lambda _: self._forget(fresh))
-        return fresh
+        self._push(pending)
 
     # ---- what the server says ----------------------------------------------------------------
 
@@ -303,7 +325,7 @@ class Link:
         if isinstance(message, wire.Reply):
             pending = self._pending.get(message.request)
             if pending is not None and not pending.future.done():
-                pending.future.set_result(_own_result(pending, message.result))
+                pending.future.set_result(pending.own_result(message.result))
         elif isinstance(message, wire.Jobs):
             self.on_jobs(message.items)
         elif isinstance(message, wire.Cancel):
@@ -315,8 +337,8 @@ class Link:
 
     def _refused(self, message: wire.Error) -> None:
         error = refused(message.code, message.message, message.details)
-        if message.request is None:
-            self.last_error = str(error)
+        if message.request is None or error.code is ErrorCode.DRAINING:
+            self.last_error = str(error)  # refused by one that goes down: the next one gets it
             return
         pending = self._pending.get(message.request)
         if pending is not None and not pending.future.done():
@@ -420,19 +442,3 @@ def notice_dead_peers(sock: socket.socket) -> None:
     ):
         if hasattr(socket, name):  # not everywhere
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _with_text_ids(message: wire.Enqueue) -> wire.Enqueue:
-    items = [
-        [item[0].hex() if isinstance(item[0], bytes) else item[0], *item[1:]]
-        for item in message.items
-    ]
-    return message._replace(items=items)
-
-
-def _own_result(pending: _Pending, result: Any) -> Any:
-    """A job that exists since we sent it before was created all the same. Only ids that were
-    generated (32 hex digits where the first sending had bytes) can be that."""
-    if not pending.was_textual or not isinstance(result, list):
-        return result
-    return [item for item in result if item[1] != ItemStatus.EXISTING]

@@ -20,6 +20,11 @@ def pack(value: Any, name: str = "data") -> bytes:
     return packed
 
 
+def sendable(text: str) -> str:
+    """Text of anywhere (an exception, a log line) that UTF-8 cannot carry, with ? in its places."""
+    return text.encode(errors="replace").decode()
+
+
 def unpack(packed: bytes | None) -> Any:
     """None for None. Keys may be anything msgpack can carry."""
     return None if packed is None else msgpack.unpackb(packed, strict_map_key=False)

@@ -10,12 +10,13 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.active import Answer
+from holdfast.active import Answer, bytes_of_report
 from holdfast.errors import refused
 from holdfast.iothread import IoThread
 from holdfast.link import Link
 from holdfast.wire import messages as wire
 from holdfast.wire.constants import CancelReason, ErrorCode
+from holdfast.wire.parts import parts
 
 if TYPE_CHECKING:
     from holdfast.worker import Worker
@@ -135,20 +136,18 @@ class Uplink:
             by_kind.setdefault(answer.kind, []).append(answer)
         for kind, answers in by_kind.items():
             self._report_before(answers)
-            items = [
-                [answer.job.token, answer.job.queue, answer.job.id, *answer.fields]
-                for answer in answers
-            ]
-            credit = len(answers) if self._is_taking else 0
-            self._watch(self._link.send(kind(0, items, credit)), answers)
+            for part in parts(answers, lambda answer: answer.bytes_max):
+                items = [answer.item for answer in part]
+                credit = len(part) if self._is_taking else 0
+                self._watch(self._link.send(kind(0, items, credit)), part)
 
     def _report_before(self, answers: list[Answer]) -> None:
         """What a job still had to say must arrive before its end."""
         reports = [
             report for answer in answers for report in self._worker.take_reports(answer.job.token)
         ]
-        if reports:
-            self._watch(self._link.send(wire.Heartbeat(0, reports)), [])
+        for part in parts(reports, bytes_of_report):
+            self._watch(self._link.send(wire.Heartbeat(0, part)), [])
 
     def _watch(self, future: "asyncio.Future[Any]", answers: list[Answer]) -> None:
         self._unanswered.add(future)
@@ -202,8 +201,9 @@ class Uplink:
                 self._wake.set()
                 continue
             beat_at = loop.time()
-            future = self._link.send(wire.Heartbeat(0, self._worker.take_reports()))
-            future.add_done_callback(_ignore)
+            for reports in list(parts(self._worker.take_reports(), bytes_of_report)) or [[]]:
+                future = self._link.send(wire.Heartbeat(0, reports))
+                future.add_done_callback(_ignore)
 
     async def _flush(self) -> None:
         self._send_answers()

@@ -25,12 +25,18 @@ from holdfast.address import address_of
 from holdfast.errors import HoldfastError, MisuseError, misuse
 from holdfast.iothread import io_thread
 from holdfast.options import Duration, milliseconds
-from holdfast.packing import pack, unpack
+from holdfast.packing import pack, sendable, unpack
 from holdfast.pool import ProcessSlots
 from holdfast.uplink import Uplink
 from holdfast.wire import messages as wire
 from holdfast.wire.checks import Refusal, check_payload, check_queue_name
-from holdfast.wire.constants import CREDIT_MAX, PAYLOAD_BYTES_MAX
+from holdfast.wire.constants import (
+    CREDIT_MAX,
+    ERROR_MESSAGE_LENGTH_MAX,
+    ERROR_TRACEBACK_LENGTH_MAX,
+    ERROR_TYPE_LENGTH_MAX,
+    PAYLOAD_BYTES_MAX,
+)
 
 __all__ = ["Worker"]
 
@@ -342,9 +348,9 @@ class _Run:
             retry_ms = -1
         trace = "".join(traceback.format_exception(error))
         described = {
-            "type": type(error).__qualname__,
-            "message": str(error),
-            "traceback": trace[-16_000:],
+            "type": type(error).__qualname__[:ERROR_TYPE_LENGTH_MAX],
+            "message": sendable(str(error)[:ERROR_MESSAGE_LENGTH_MAX]),
+            "traceback": sendable(trace[-ERROR_TRACEBACK_LENGTH_MAX:]),
         }
         return Answer(self.job, wire.Fail, (described, retry_ms), error)
 

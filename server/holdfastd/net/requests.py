@@ -24,6 +24,7 @@ from holdfast.wire.constants import (
     DELAY_MS_MAX,
     ERROR_MESSAGE_LENGTH_MAX,
     ERROR_TRACEBACK_LENGTH_MAX,
+    ERROR_TYPE_LENGTH_MAX,
     ITEMS_MAX,
     LIST_LIMIT_MAX,
     LOG_LINE_LENGTH_MAX,
@@ -48,7 +49,6 @@ from holdfastd.net.settings import queue_settings
 GENERATED_ID_BYTES: Final = 16
 COUNT_MAX: Final = 2**53
 """Largest number that every language's client can carry."""
-ERROR_TYPE_LENGTH_MAX: Final = 256
 
 
 class Requests:

@@ -1,0 +1,187 @@
+"""What a client does when requests and answers are lost on the way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from holdfast import Refused, Unreachable
+from holdfast.aio import Queue
+from holdfast.wire.constants import ErrorCode
+from support.daemon import DaemonProcess
+from support.proxy import Proxy
+
+
+@pytest.fixture
+async def proxy(daemon: DaemonProcess) -> AsyncIterator[Proxy]:
+    async with Proxy(daemon.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def queue(proxy: Proxy) -> AsyncIterator[Queue]:
+    async with Queue("work", url=proxy.url, timeout=15) as queue:
+        yield queue
+
+
+@pytest.fixture
+async def direct(daemon: DaemonProcess) -> AsyncIterator[Queue]:
+    async with Queue("work", url=daemon.url) as queue:
+        yield queue
+
+
+async def until_waiting(queue: Queue, count: int) -> None:
+    async with asyncio.timeout(10):
+        while (await queue.counts())["waiting"] < count:
+            await asyncio.sleep(0.005)  # the other process is applying it
+
+
+async def test_requests_that_were_applied_and_requests_that_were_not_are_all_done_once(
+    proxy: Proxy, queue: Queue, direct: Queue
+) -> None:
+    await queue.add("first")
+    proxy.loses_replies = True
+    applied = [asyncio.create_task(queue.add("n", number)) for number in range(3)]
+    await until_waiting(direct, 4)
+    proxy.loses_requests = True
+    never_seen = [asyncio.create_task(queue.add("n", number)) for number in range(3, 6)]
+    await proxy.dropped(1)
+    proxy.cut()
+    jobs = await asyncio.gather(*applied, *never_seen)
+    assert [job.created for job in jobs] == [True] * 6
+    waiting = [job.data async for job in direct.jobs("waiting") if job.name == "n"]
+    assert sorted(waiting) == [*range(6)]
+
+
+async def test_a_given_id_that_was_there_before_is_not_called_created_after_a_lost_answer(
+    proxy: Proxy, queue: Queue, direct: Queue
+) -> None:
+    await direct.add("n", id="there")
+    await queue.add("first")
+    proxy.loses_replies = True
+    adding = asyncio.create_task(queue.add_many([("n", 1, {"id": "there"}), ("n", 2)]))
+    await until_waiting(direct, 3)
+    proxy.cut()
+    there, fresh = await adding
+    assert (there.created, fresh.created) == (False, True)
+    assert (await direct.counts())["waiting"] == 3
+
+
+async def test_an_answer_lost_again_on_the_second_connection_makes_no_second_job(
+    proxy: Proxy, queue: Queue, direct: Queue
+) -> None:
+    await queue.add("first")
+    proxy.loses_replies = True
+    adding = asyncio.create_task(queue.add("n"))
+    await until_waiting(direct, 2)
+    for _ in range(3):
+        proxy.cut()
+        await asyncio.sleep(0)
+        while not queue._link().is_open:
+            await asyncio.sleep(0.005)
+        proxy.loses_replies = True
+        if not adding.done():
+            await proxy.dropped(1)
+    proxy.cut()
+    assert (await adding).created
+    assert (await direct.counts())["waiting"] == 2
+
+
+async def test_a_command_that_was_applied_is_done_though_its_answer_was_lost(
+    proxy: Proxy, queue: Queue, direct: Queue
+) -> None:
+    await queue.add("n", id="a")
+    proxy.loses_replies = True
+    removing = asyncio.create_task(queue.remove("a"))
+    async with asyncio.timeout(10):
+        while (await direct.counts())["waiting"]:
+            await asyncio.sleep(0.005)
+    proxy.cut()
+    await removing
+
+
+async def test_a_call_without_an_answer_says_how_long_it_waited(proxy: Proxy, queue: Queue) -> None:
+    await queue.add("n")
+    proxy.loses_replies = True
+    queue.timeout_s = 0.2
+    with pytest.raises(Unreachable, match=r"within 0\.2 s \(connected, but it did not answer\)"):
+        await queue.counts()
+
+
+async def test_a_server_without_the_session_gets_everything_again(
+    daemon: DaemonProcess, proxy: Proxy, queue: Queue, direct: Queue
+) -> None:
+    """A read makes no row of the session: after a SIGKILL the server has never heard of it."""
+    await queue.counts()
+    proxy.loses_requests = True
+    adding = [asyncio.create_task(queue.add("n", number)) for number in range(3)]
+    await proxy.dropped(1)
+    daemon.kill()
+    proxy.cut()
+    await asyncio.to_thread(daemon.start)
+    assert [job.created for job in await asyncio.gather(*adding)] == [True] * 3
+    assert (await direct.counts())["waiting"] == 3
+
+
+async def test_adding_goes_on_over_a_restart_without_an_error(
+    daemon: DaemonProcess, direct: Queue
+) -> None:
+    """The one that drains refuses jobs with DRAINING; the client waits for the next one."""
+    is_over = asyncio.Event()
+    added = 0
+
+    async def produce() -> None:
+        nonlocal added
+        while not is_over.is_set():
+            await direct.add("n")
+            added += 1
+
+    async with asyncio.TaskGroup() as producers:
+        for _ in range(20):
+            producers.create_task(produce())
+        for _ in range(3):
+            before = added
+            while added < before + 100:
+                await asyncio.sleep(0.005)
+            assert await asyncio.to_thread(daemon.stop) == 0
+            await asyncio.to_thread(daemon.start)
+        is_over.set()
+    assert (await direct.counts())["waiting"] == added
+
+
+async def test_pipelined_adding_survives_kills_without_an_error_or_a_second_job(
+    daemon: DaemonProcess, direct: Queue
+) -> None:
+    is_over = asyncio.Event()
+    added = 0
+
+    async def produce() -> None:
+        nonlocal added
+        while not is_over.is_set():
+            await direct.add("n")
+            added += 1
+
+    async with asyncio.TaskGroup() as producers:
+        for _ in range(100):
+            producers.create_task(produce())
+        for _ in range(3):
+            before = added
+            while added < before + 300:
+                await asyncio.sleep(0.005)
+            daemon.kill()
+            await asyncio.to_thread(daemon.start)
+        is_over.set()
+    assert (await direct.counts())["waiting"] == added
+
+
+async def test_jobs_of_more_than_one_frame_are_added_all(direct: Queue) -> None:
+    jobs = await direct.add_many([("n", b"x" * 1_000_000) for _ in range(9)])
+    assert len(jobs) == 9
+    assert (await direct.counts())["waiting"] == 9
+
+
+async def test_a_refusal_of_the_server_keeps_code_and_words(direct: Queue) -> None:
+    await direct.add("n")
+    with pytest.raises(Refused, match="nobody") as caught:
+        await direct.change("nobody", priority=1)
+    assert caught.value.code is ErrorCode.UNKNOWN_JOB
