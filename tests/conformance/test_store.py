@@ -43,7 +43,13 @@ from holdfastd.engine.model import (
     State,
     Token,
 )
-from holdfastd.store.base import JobCursor, StoreDeposed, StoreRefused
+from holdfastd.store.base import (
+    ATTEMPTS_KEPT,
+    DETAIL_BYTES_MAX,
+    JobCursor,
+    StoreDeposed,
+    StoreRefused,
+)
 from holdfastd.store.memory import Disk, MemoryStore
 from holdfastd.store.sqlite import DATABASE_NAME, SqliteStore
 
@@ -170,6 +176,30 @@ async def test_a_rewrite_changes_everything_but_the_payload(case: Case) -> None:
     found = {name: getattr(row, name) for name in RewrittenRow._fields}
     assert found == rewritten(1)._asdict()
     assert row.payload == b"payload 1"
+
+
+def attempt_of(seq: int, number: int, traceback: str = "") -> AttemptRow:
+    outcome = AttemptOutcome.FAILED
+    return AttemptRow(Seq(seq), Token(number), number, 1, 2, outcome, "E", "no", traceback, "w")
+
+
+async def test_only_the_last_attempts_of_a_job_are_kept(case: Case) -> None:
+    last = ATTEMPTS_KEPT + 5
+    await case.write(added=[added(1), added(2)], attempts=[attempt_of(2, 1)])
+    for number in range(1, last + 1):
+        await case.write(attempts=[attempt_of(1, number)])
+    detail = await case.store.job(Q, "job-1")
+    assert [attempt.attempt for attempt in detail.attempts] == [*range(6, last + 1)]
+    assert (await case.store.job(Q, "job-2")).attempts == [attempt_of(2, 1)]
+
+
+async def test_a_job_is_read_with_the_newest_attempts_and_logs_that_fit(case: Case) -> None:
+    long = "ä" * (DETAIL_BYTES_MAX // 10)
+    attempts = [attempt_of(1, number, long) for number in range(1, 10)]
+    logs = [LogRow(Seq(1), number, 5, long) for number in range(1, 10)]
+    await case.write(added=[added(1)], attempts=attempts, logs=logs)
+    detail = await case.store.job(Q, "job-1")
+    assert (detail.attempts, detail.logs) == (attempts[-4:], logs[-4:])
 
 
 async def test_removing_a_job_takes_its_attempts_and_logs_along(case: Case) -> None:

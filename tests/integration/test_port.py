@@ -1,6 +1,7 @@
 """Strangers at the TCP port: each gets a clear answer, and honest clients notice nothing."""
 
 import asyncio
+from typing import Any
 
 import msgpack
 import pytest
@@ -121,3 +122,58 @@ async def test_one_bad_item_is_refused_and_its_neighbour_is_added(
     assert "no job of this request was added" in error.message
     async with aio.Queue("q", url=daemon.url) as queue:
         assert (await queue.counts())["waiting"] == 1
+
+
+async def test_a_worker_that_does_not_read_is_given_what_it_can_hold_and_is_not_cut_off(
+    daemon: DaemonProcess,
+) -> None:
+    """Its credit is for 100 MB. What it is not pushed goes to others, and it can read late."""
+    megabyte = b"x" * 1_000_000
+    async with aio.Queue("q", url=daemon.url) as queue:
+        await queue.add_many([("n", megabyte)] * 100)
+        reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port, limit=2**16)
+        client = ClientConnection()
+        client.receive(await reader.read(2**16))
+        writer.write(client.send(wire.Identify({"protocol": 1, "session": "slow"})))
+        while client.state is not ConnectionState.OPEN:
+            client.receive(await reader.read(2**16))
+        writer.write(encode_frame(wire.encode(wire.Subscribe(1, ["q"], 100))))
+        async with asyncio.timeout(10):
+            while not (active := (await queue.counts())["active"]):
+                await asyncio.sleep(0.01)
+        for _ in range(20):  # time to push more, if it did
+            active = (await queue.counts())["active"]
+        assert 4 <= active <= 30
+        jobs = 0
+        async with asyncio.timeout(20):
+            while jobs < 100:
+                for message in client.receive(await reader.read(2**20)):
+                    jobs += len(message.items) if isinstance(message, wire.Jobs) else 0
+        assert (await queue.counts())["active"] == 100
+        writer.close()
+
+
+async def test_many_large_reads_at_once_are_all_answered(daemon: DaemonProcess) -> None:
+    async with aio.Queue("q", url=daemon.url) as queue:
+        (job,) = await queue.add_many([("n", b"x" * 1_000_000)])
+        found = await asyncio.gather(*(queue.get(job.id) for _ in range(100)))
+        assert {len(job.data) for job in found} == {1_000_000}
+
+
+async def test_a_listener_of_more_events_than_a_frame_holds_gets_them_all(
+    daemon: DaemonProcess,
+) -> None:
+    async with aio.Queue("q", url=daemon.url) as queue:
+        await queue.add("n")
+        events: Any = queue.events()
+        first = asyncio.ensure_future(anext(events))
+        while not first.done():
+            await queue.add("n")
+        await queue.add_many([("n" * 128, None, {"id": f"{n:0128}"}) for n in range(9_000)])
+        ids: set[str | None] = set()
+        async with asyncio.timeout(20):
+            while len(ids) < 9_000:
+                event = await anext(events)
+                if event.name == "n" * 128:
+                    ids.add(event.id)
+        await events.aclose()

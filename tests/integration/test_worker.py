@@ -227,3 +227,47 @@ def test_a_worker_without_a_server_says_so_and_comes_back(
         daemon.start()
         assert queue.add("n").wait(15) == "done"
     assert "has lost the server" in caplog.text
+
+
+MEBIBYTE = 1_000_000
+
+
+def test_many_large_jobs_and_large_results_at_once(daemon: DaemonProcess, queue: Queue) -> None:
+    """40 MB that are ready together: more than a frame, and more than a connection may hold."""
+    jobs = queue.add_many([("n", bytes([at]) * MEBIBYTE) for at in range(40)])
+
+    async def echo(job: ActiveJob) -> bytes:
+        await asyncio.sleep(0)
+        return bytes(job.data)
+
+    with Running(daemon, echo, concurrency=40):
+        results = [job.wait(20) for job in jobs]
+    assert results == [bytes([at]) * MEBIBYTE for at in range(40)]
+    assert all(job.refresh().crashes == 0 for job in jobs)
+
+
+def test_a_job_that_says_and_raises_more_than_is_kept_ends_like_any_other(
+    daemon: DaemonProcess, queue: Queue
+) -> None:
+    def talks(job: ActiveJob) -> None:
+        for number in range(3000):
+            job.log(f"{number} " + "ä\ud800" * 4000)
+        raise Unrecoverable("😀" * 100_000)
+
+    with Running(daemon, talks):
+        job = queue.add("n", b"x" * MEBIBYTE)
+        with pytest.raises(Exception, match="😀"):
+            job.wait(20)
+    assert len(job.errors[0].message) == 4096
+    assert [line[:6] for line in job.logs][-1:] == ["999 ä?"]
+    assert len(job.data) == MEBIBYTE
+
+
+def test_progress_that_is_too_large_is_an_error_of_the_handler(
+    daemon: DaemonProcess, queue: Queue
+) -> None:
+    with (
+        Running(daemon, lambda job: job.progress("x" * 5000)),
+        pytest.raises(Exception, match=r"progress.*4,096"),
+    ):
+        queue.add("n").wait(20)

@@ -568,7 +568,7 @@ class Machine(RuleBasedStateMachine):
                 and queue.rate.wait_ms(self.driver.now_ms) <= 0
             )
             for session in self._partition.connections.values():
-                could_take = session.credit > 0 and session.deadline > self.driver.monotonic
+                could_take = session.can_take and session.deadline > self.driver.monotonic
                 if could_run and could_take:
                     assert queue.name not in session.queues, "a ready job waits for nothing"
 

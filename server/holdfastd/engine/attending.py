@@ -39,7 +39,7 @@ class Attending:
         session.worker = command.worker
         session.origin = command.origin
         session.connection = connection
-        session.is_restored = False
+        session.is_restored = session.is_held = False
         partition.connections[connection] = session
         self.renew(session, moment)
         lost = [token for token in command.leases if token not in session.leases]

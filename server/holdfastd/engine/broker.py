@@ -90,6 +90,7 @@ class Engine:
             commands.Wait: self._wait,
             commands.Subscribe: self._subscribe,
             commands.Credit: self._credit,
+            commands.Hold: self._hold,
             commands.Ack: self._ack,
             commands.Fail: self._fail,
             commands.Release: self._release,
@@ -155,6 +156,7 @@ class Engine:
         durable. The batch has no number yet; an empty one only waits for those before it."""
         partition = self._partition
         closed, partition.open = partition.open, OpenBatch()
+        partition.sated += closed.sated
         batch = closed.rows()
         batch.next_seq = Seq(partition.next_seq)
         batch.next_queue = QueueKey(partition.next_queue)
@@ -338,6 +340,12 @@ class Engine:
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
     ) -> None:
         self._partition.add_credit(session, command.amount)
+        self._dispatcher.dispatch_all(session, moment)
+
+    def _hold(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        self._partition.hold(session, command.is_held)
         self._dispatcher.dispatch_all(session, moment)
 
     def _ack(
@@ -544,8 +552,10 @@ class Engine:
     # ---- time ---------------------------------------------------------------------------------
 
     def tick(self, moment: Moment) -> None:
-        """Do what is due: expire leases, promote delayed jobs, go on after a rate limit, prune."""
+        """Do what is due: expire leases, promote delayed jobs, go on after a rate limit or a full
+        batch, prune."""
         partition = self._partition
+        self._dispatcher.go_on_with_sated(moment)
         self._attending.expire(moment)
         timers = partition.rate_timers
         while timers and timers[0][0] <= moment.monotonic:
@@ -565,6 +575,8 @@ class Engine:
     def next_tick_s(self, moment: Moment) -> float:
         """Seconds until `tick` has something to do; 0 = now."""
         partition = self._partition
+        if partition.sated:
+            return 0.0
         at = self._housekeeping_at
         expiry = self._attending.next_deadline()
         if expiry is not None:

@@ -58,6 +58,12 @@ class Credit(NamedTuple):
     amount: int
 
 
+class Hold(NamedTuple):
+    """The client does not read what it is sent (or does so again): push it nothing meanwhile."""
+
+    is_held: bool
+
+
 class Held(NamedTuple):
     """One item of ACK, FAIL, RELEASE, EXTEND: the lease, and the job it was for."""
 
@@ -161,7 +167,7 @@ class Obliterate(NamedTuple):
 Command = (
     Attach | Detach | End | Heartbeat
     | Enqueue | Wait
-    | Subscribe | Credit | Ack | Fail | Release | Extend
+    | Subscribe | Credit | Hold | Ack | Fail | Release | Extend
     | Listen | Unlisten | Counts
     | Remove | Promote | Retry | Change | Pause | Resume | Configure | Drain | Obliterate
 )  # fmt: skip

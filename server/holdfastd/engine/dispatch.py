@@ -23,6 +23,13 @@ PAYLOADS_READ_MAX: Final = 500
 """Jobs whose payloads are read at a time, for jobs that came back to the head without."""
 
 
+PUSH_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Pushed to one connection in one batch; the rest of its credit waits for the next one, and so for
+the client to read (see commands.Hold)."""
+FIELDS_BYTES_MAX: Final = 256
+"""Of a delivered item beside payload, id and name, of which a character has up to 4 bytes."""
+
+
 class Dispatcher:
     def __init__(self, partition: Partition):
         self._partition = partition
@@ -67,7 +74,9 @@ class Dispatcher:
 
     def deliver(self, queue: QueueState, job: Job, connection: int) -> None:
         """Send a leased job; fields in the order of the protocol's JOBS item."""
-        self._partition.open.deliver(
+        assert job.payload is not None, "it is read before the lease"
+        item_bytes = len(job.payload) + 4 * (len(job.id) + len(job.name)) + FIELDS_BYTES_MAX
+        pushed_bytes = self._partition.open.deliver(
             connection,
             (
                 job.token,
@@ -81,7 +90,18 @@ class Dispatcher:
                 job.crashes,
                 job.releases,
             ),
+            item_bytes,
         )
+        if pushed_bytes > PUSH_BYTES_MAX:
+            self._partition.sate(self._partition.connections[connection])
+
+    def go_on_with_sated(self, moment: Moment) -> None:
+        """The batch that was full has been closed."""
+        sated, self._partition.sated = self._partition.sated, []
+        for session in sated:
+            session.is_sated = False
+            self._partition.set_ready(session)
+            self.dispatch_all(session, moment)
 
     def _lease_to(self, session: Session, queue: QueueState, job: Job, moment: Moment) -> None:
         assert session.connection is not None, "a detached session has no credit"
@@ -205,7 +225,7 @@ class Dispatcher:
             if page.has_more:
                 self.deliver_again(session, leases)
 
-        read = JobsBySeq(tuple(leases), HEAD_BYTES_MAX)
+        read = JobsBySeq(tuple(leases), PUSH_BYTES_MAX)
         self._partition.wanted[read] = then
 
     def _deliver_row(self, session: Session, job: Job, row: JobRow, moment: Moment) -> None:

@@ -26,11 +26,31 @@ from holdfastd.engine.model import (
     State,
     Token,
 )
-from holdfastd.engine.outputs import Deliver, Notify, Output, Revoke, RevokeReason
+from holdfastd.engine.outputs import (
+    DELIVERY_BYTES_MAX,
+    Deliver,
+    Notify,
+    Output,
+    Revoke,
+    RevokeReason,
+)
 
 if TYPE_CHECKING:
     from holdfastd.engine.queue import QueueState
     from holdfastd.engine.session import Session
+
+
+class _Delivery:
+    """What a batch pushes to one connection."""
+
+    __slots__ = ("bytes", "items", "total_bytes")
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        """Of its last Deliver."""
+        self.bytes = 0
+        """Of these items."""
+        self.total_bytes = 0
 
 
 class OpenBatch:
@@ -45,7 +65,9 @@ class OpenBatch:
         self.sessions: dict[Session, None] = {}
         self.sessions_removed: list[SessionKey] = []
         self.outputs: list[Output] = []
-        self._deliveries: dict[int, list[Any]] = {}
+        self.sated: list[Session] = []
+        """They were pushed as much as one batch may hold."""
+        self._deliveries: dict[int, _Delivery] = {}
         self._revocations: dict[int, list[tuple[Token, RevokeReason]]] = {}
         self._notifications: dict[tuple[int, str], list[QueueEvent]] = {}
 
@@ -65,12 +87,19 @@ class OpenBatch:
 
     # ---- what is to be said ----------------------------------------------------------------
 
-    def deliver(self, connection: int, item: Any) -> None:
-        items = self._deliveries.get(connection)
-        if items is None:
-            items = self._deliveries[connection] = []
-            self.outputs.append(Deliver(connection, items))
-        items.append(item)
+    def deliver(self, connection: int, item: Any, item_bytes: int) -> int:
+        """Returns the bytes that the batch pushes to this connection so far."""
+        delivery = self._deliveries.get(connection)
+        if delivery is None:
+            delivery = self._deliveries[connection] = _Delivery()
+        if not delivery.items or delivery.bytes + item_bytes > DELIVERY_BYTES_MAX:
+            delivery.items = []
+            delivery.bytes = 0
+            self.outputs.append(Deliver(connection, delivery.items))
+        delivery.items.append(item)
+        delivery.bytes += item_bytes
+        delivery.total_bytes += item_bytes
+        return delivery.total_bytes
 
     def revoke(self, connection: int, token: Token, reason: RevokeReason) -> None:
         items = self._revocations.get(connection)

@@ -1,14 +1,14 @@
 """What the engine has to say to connections; held back until the batch it depends on is durable."""
 
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from holdfastd.engine.events import QueueEvent
 from holdfastd.engine.model import QueueKey, Token
 
 
 class Refusal(Enum):
-    """Why not. `net.handlers` maps each to an error code of the protocol."""
+    """Why not. `net.answers` maps each to an error code of the protocol."""
 
     OUT_OF_ORDER = auto()
     UNKNOWN_QUEUE = auto()
@@ -81,6 +81,10 @@ class Show(NamedTuple):
     request: int
     queue: QueueKey
     id: str
+
+
+DELIVERY_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Of the items of one Deliver (one larger item may be alone): half a frame of the protocol."""
 
 
 class Deliver(NamedTuple):

@@ -113,6 +113,8 @@ class Partition:
         self.wanted: dict[Read, Any] = {}
         """Reads asked for since they were last collected, each with what goes on after it."""
         self.open = OpenBatch()
+        self.sated: list[Session] = []
+        """They were pushed as much as the last batch might hold; the next one goes on."""
         self.is_draining = False
         """Nothing is leased any more: the daemon is going down."""
         self.deadlines: list[tuple[float, SessionKey]] = []
@@ -186,7 +188,7 @@ class Partition:
     def _subscribe_one(self, session: Session, queue: QueueState) -> None:
         queue.subscribers[session] = None
         queue.head.count_max = HEAD_JOBS_MAX
-        if session.credit > 0:
+        if session.can_take:
             queue.ready[session] = None
 
     def unsubscribe(self, session: Session) -> None:
@@ -205,13 +207,30 @@ class Partition:
 
     def add_credit(self, session: Session, amount: int) -> None:
         session.credit += amount
-        if session.credit > 0:
-            for queue in self.queues_of(session):
-                queue.ready[session] = None
+        self.set_ready(session)
 
     def take_credit(self, session: Session) -> None:
         session.credit -= 1
         if session.credit <= 0:
+            self.set_ready(session)
+
+    def hold(self, session: Session, is_held: bool) -> None:
+        session.is_held = is_held
+        self.set_ready(session)
+
+    def sate(self, session: Session) -> None:
+        """Nothing more is pushed to it until the open batch is closed."""
+        if not session.is_sated:
+            session.is_sated = True
+            self.open.sated.append(session)
+            self.set_ready(session)
+
+    def set_ready(self, session: Session) -> None:
+        """Have it take its turns, or none, as it can take a job or not."""
+        if session.can_take:
+            for queue in self.queues_of(session):
+                queue.ready[session] = None
+        else:
             for queue in self.queues_of(session):
                 queue.ready.pop(session, None)
 

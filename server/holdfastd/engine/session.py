@@ -42,6 +42,10 @@ class Session:
         """Names of the queues it takes jobs from."""
         self.credit = 0
         """Jobs it can still take."""
+        self.is_held = False
+        """Its client does not read."""
+        self.is_sated = False
+        """It was pushed as much as one batch may hold; it goes on with the next."""
         self.deadline = 0.0
         """Monotonic seconds at which its leases expire unless it is heard of."""
         self.watched_at: float | None = None
@@ -57,6 +61,11 @@ class Session:
         """Queues whose events its connection gets."""
         self.parked: deque[Parked] = deque()
         """Commands that wait, in order: for what they have to read, or for those before them."""
+
+    @property
+    def can_take(self) -> bool:
+        """A job may be pushed to it now, as far as credit and its connection go."""
+        return self.credit > 0 and not self.is_held and not self.is_sated
 
     def unpark(self) -> None:
         """Drop what was not applied yet: the client will send it again."""

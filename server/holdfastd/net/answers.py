@@ -1,5 +1,6 @@
 """What the engine says, and what was read, as wire messages."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from holdfast.wire import messages as wire
@@ -21,6 +22,8 @@ from holdfastd.engine.outputs import (
 )
 from holdfastd.store.base import JobDetail
 
+EVENTS_PER_FRAME_MAX: Final = 200
+"""The longest has an error message of 16 KiB: together they are within a frame of 4 MiB."""
 ERROR_CODE_OF: Final[dict[Refusal, ErrorCode]] = {
     Refusal.OUT_OF_ORDER: ErrorCode.OUT_OF_ORDER,
     Refusal.UNKNOWN_QUEUE: ErrorCode.UNKNOWN_QUEUE,
@@ -39,24 +42,30 @@ CANCEL_REASON_OF: Final[dict[RevokeReason, CancelReason]] = {
 }
 
 
-def message_of(output: Output) -> wire.Message | None:
-    """None = it is not a message but something the listener has to do (Welcome, Displace, Show)."""
+def messages_of(output: Output) -> Sequence[wire.Message]:
+    """Empty = it is something that the listener has to do (Welcome, Displace, Show)."""
     match output:
         case Answer():
-            return wire.Reply(output.request, output.result)
+            return (wire.Reply(output.request, output.result),)
         case AnswerItems():
-            return wire.Reply(output.request, [_item(item) for item in output.items])
+            return (wire.Reply(output.request, [_item(item) for item in output.items]),)
         case Refuse():
             code = ERROR_CODE_OF[output.refusal]
-            return wire.Error(output.request, int(code), output.message, {})
+            return (wire.Error(output.request, int(code), output.message, {}),)
         case Deliver():
-            return wire.Jobs(output.items)
+            return (wire.Jobs(output.items),)
         case Revoke():
-            return wire.Cancel([(token, int(CANCEL_REASON_OF[why])) for token, why in output.items])
+            items = [(token, int(CANCEL_REASON_OF[why])) for token, why in output.items]
+            return (wire.Cancel(items),)
         case Notify():
-            return wire.Events(output.queue, [tuple(event) for event in output.events])
+            events = [tuple(event) for event in output.events]
+            starts = range(0, len(events), EVENTS_PER_FRAME_MAX)
+            return [
+                wire.Events(output.queue, events[start : start + EVENTS_PER_FRAME_MAX])
+                for start in starts
+            ]
         case _:
-            return None
+            return ()
 
 
 def _item(item: Any) -> Any:

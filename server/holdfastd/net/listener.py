@@ -16,7 +16,7 @@ from holdfast.wire.constants import (
 from holdfastd import VERSION
 from holdfastd.engine.model import QueueSettings
 from holdfastd.engine.outputs import Displace, Output, Refuse, Show, Welcome
-from holdfastd.net.answers import ERROR_CODE_OF, message_of
+from holdfastd.net.answers import ERROR_CODE_OF, messages_of
 from holdfastd.net.peer import Peer
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
@@ -47,7 +47,7 @@ class Listener:
         self.pipeline = pipeline
         self.observed = observed
         self.handshake_timeout_s = settings.handshake_timeout_s
-        self.reader = Reader(pipeline.store, pipeline.engine, self._say_one)
+        self.reader = Reader(pipeline.store, pipeline.engine, self._say_one, self._is_full)
         self.requests = Requests(settings.payload_bytes_max, self._settings_of)
         self._settings = settings
         self._peers: dict[int, Peer] = {}
@@ -121,6 +121,7 @@ class Listener:
 
     def closed(self, peer: Peer) -> None:
         self._peers.pop(peer.number, None)
+        self.reader.go_on(peer.number)
 
     def hello(self) -> wire.Hello:
         moment = self.pipeline.moment()
@@ -154,12 +155,12 @@ class Listener:
         """Say what a durable batch leads to; all messages of a connection in one write."""
         said: dict[int, list[wire.Message]] = {}
         for output in outputs:
-            message = message_of(output)
-            if message is not None:
+            messages = messages_of(output)
+            if messages:
                 if isinstance(output, Refuse):
                     status = ERROR_CODE_OF[output.refusal].name.lower()
                     self.observed.commands["refused", status] += 1
-                said.setdefault(output.connection, []).append(message)
+                said.setdefault(output.connection, []).extend(messages)
             elif isinstance(output, Show):
                 self.reader.show(output.connection, output.request, output.queue, output.id)
             else:
@@ -182,6 +183,10 @@ class Listener:
         peer = self._peers.get(connection)
         if peer is not None:
             peer.say([message])
+
+    def _is_full(self, connection: int) -> bool:
+        peer = self._peers.get(connection)
+        return peer is not None and peer.is_full
 
     def _on_pressure(self, is_behind: bool) -> None:
         for peer in list(self._peers.values()):

@@ -1,8 +1,8 @@
 """One connection: bytes in, commands to the pipeline; messages out, bytes. No rules of the queue.
 
-Reading stops while the client does not read what we send, and while the store is behind; a client
-that lets more than OUTPUT_BYTES_MAX pile up is cut off, and its leases go the way of any lost
-connection.
+Reading stops while the client does not read what we send, and while the store is behind. A client
+that does not read is pushed no jobs and answered no reads meanwhile; if more than OUTPUT_BYTES_MAX
+piles up all the same, it is cut off, and its leases go the way of any lost connection.
 """
 
 import asyncio
@@ -25,8 +25,11 @@ from holdfastd.net.requests import Requests
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
 
+FULL_BYTES: Final = 1024 * 1024
+"""Unsent bytes at which a client counts as one that does not read."""
 OUTPUT_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Unsent bytes of one connection: four of the largest frames."""
+"""Unsent bytes of one connection. An honest client stays below: FULL_BYTES, then what two batches
+push at most (see PUSH_BYTES_MAX of the engine), and the answers in them."""
 ORIGIN_TEXT_LENGTH_MAX: Final = 256
 
 
@@ -65,6 +68,8 @@ class Peer(asyncio.Protocol):
         self._stops: set[str] = set()
         """Why reading is stopped; empty = it is not."""
         self._stopped_at = 0.0
+        self.is_full = False
+        """The client does not read what we send."""
         self.number = 0
         self.role = "unidentified"
 
@@ -73,6 +78,7 @@ class Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are ones in all but name.
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(FULL_BYTES)
         number = self._owner.opened(self)
         self.say([self._owner.hello()])
         if number is None:
@@ -109,10 +115,19 @@ class Peer(asyncio.Protocol):
         self._owner.closed(self)
 
     def pause_writing(self) -> None:
+        self.is_full = True
         self.stop_reading("the client does not read")
+        self._hold()
 
     def resume_writing(self) -> None:
+        self.is_full = False
         self.go_on_reading("the client does not read")
+        self._hold()
+        self._owner.reader.go_on(self.number)
+
+    def _hold(self) -> None:
+        if self._is_attached:
+            self._owner.pipeline.submit(self.number, 0, commands.Hold(self.is_full))
 
     # ---- reading -------------------------------------------------------------------------------
 

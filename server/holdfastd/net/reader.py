@@ -1,7 +1,8 @@
 """Answers that need the disk only: GET, LIST, and the job shown at the end of a WAIT.
 
 They see durable facts and nothing else, on the store's own reading connection, so they neither wait
-for a batch nor delay one. One at a time, in order of arrival.
+for a batch nor delay one. One at a time, in order of arrival; those of a client that does not read
+what it is sent wait until it does.
 """
 
 import asyncio
@@ -31,12 +32,22 @@ class _Asked(NamedTuple):
 
 
 class Reader:
-    def __init__(self, store: Store, engine: Engine, say: Callable[[int, wire.Message], None]):
-        """say: sends a message to a connection, which may have gone."""
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        say: Callable[[int, wire.Message], None],
+        is_full: Callable[[int], bool],
+    ):
+        """say: sends a message to a connection, which may have gone. is_full: it does not read."""
         self._store = store
         self._engine = engine
         self._say = say
-        self._asked: asyncio.Queue[_Asked] = asyncio.Queue(READS_WAITING_MAX)
+        self._is_full = is_full
+        self._asked: asyncio.Queue[_Asked] = asyncio.Queue()
+        self._held: dict[int, list[_Asked]] = {}
+        """Of connections that were full when their turn came."""
+        self._waiting = 0
 
     def ask(self, connection: int, message: wire.Get | wire.List) -> None:
         self._put(_Asked(connection, message, None))
@@ -46,23 +57,27 @@ class Reader:
         self._put(_Asked(connection, wire.Get(request, "", id), queue))
 
     def _put(self, asked: _Asked) -> None:
-        try:
+        if self._waiting < READS_WAITING_MAX:
+            self._waiting += 1
             self._asked.put_nowait(asked)
-        except asyncio.QueueFull:
-            self._say(
-                asked.connection,
-                wire.Error(
-                    asked.message.request,
-                    int(ErrorCode.BUSY),
-                    f"{READS_WAITING_MAX:,} reads are waiting already: send it again later",
-                    {},
-                ),
-            )
+            return
+        text = f"{READS_WAITING_MAX:,} reads are waiting already: send it again later"
+        busy = wire.Error(asked.message.request, int(ErrorCode.BUSY), text, {})
+        self._say(asked.connection, busy)
+
+    def go_on(self, connection: int) -> None:
+        """It reads again, or it is gone."""
+        for asked in self._held.pop(connection, ()):
+            self._asked.put_nowait(asked)
 
     async def run(self) -> None:
         """Until cancelled. Raises what the store raises when it is broken."""
         while True:
             asked = await self._asked.get()
+            if self._is_full(asked.connection):
+                self._held.setdefault(asked.connection, []).append(asked)
+                continue
+            self._waiting -= 1
             request = asked.message.request
             try:
                 result = await self._answer(asked)

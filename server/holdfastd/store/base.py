@@ -6,8 +6,9 @@ time is refused by its number, so an in-doubt commit is settled by asking `last_
 batches applied before it. The reads for people (`job`, `jobs`) may overlap with both.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from holdfastd.engine.changes import (
     AttemptRow,
@@ -20,6 +21,14 @@ from holdfastd.engine.changes import (
     SessionRow,
 )
 from holdfastd.engine.model import QueueKey, Seq, SessionKey, State
+
+T = TypeVar("T")
+
+ATTEMPTS_KEPT: Final = 100
+"""Per job: a job that fails every second for a week must not fill the disk with its tracebacks."""
+DETAIL_BYTES_MAX: Final = 512 * 1024
+"""Of a job's attempts, and of its log lines, that are read with it. With the largest payload and
+result they fit one frame of the protocol (4 MiB)."""
 
 
 class StoreError(Exception):
@@ -63,11 +72,13 @@ class Recovered(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JobDetail:
-    """A job with all that is kept of it."""
+    """A job with what is kept of it."""
 
     row: JobRow
     attempts: list[AttemptRow]
+    """In order; the newest that fit DETAIL_BYTES_MAX."""
     logs: list[LogRow]
+    """Likewise."""
 
 
 class JobCursor(NamedTuple):
@@ -111,7 +122,8 @@ class Store(Protocol):
         """Number of the last batch applied."""
 
     async def job(self, queue: QueueKey, id: str) -> JobDetail | None:
-        """One job with data, result, attempts and logs; None = no such job. Only durable facts.
+        """One job with data, result, attempts and logs; None = no such job. Only durable facts. Of
+        its attempts the last ATTEMPTS_KEPT are kept.
         When several have the id (a client's lie), the newest."""
 
     async def jobs(
@@ -144,6 +156,33 @@ def cut_by_bytes(page: Page, bytes_max: int) -> Page:
         if total >= bytes_max and count < len(page.rows):
             return Page(page.rows[:count], True)
     return page
+
+
+def detail_of(
+    row: JobRow, newest_attempts: Iterable[AttemptRow], newest_logs: Iterable[LogRow]
+) -> JobDetail:
+    """Attempts and logs, newest first, cut to DETAIL_BYTES_MAX each and put in order."""
+    return JobDetail(
+        row,
+        _fitting(newest_attempts, lambda attempt: _bytes_of(attempt[6:])),
+        _fitting(newest_logs, lambda log: _bytes_of(log[3:])),
+    )
+
+
+def _bytes_of(texts: Iterable[str]) -> int:
+    return 32 + sum(len(text.encode()) for text in texts)
+
+
+def _fitting(newest_first: Iterable[T], bytes_of: Callable[[T], int]) -> list[T]:
+    """As many as fit, in order."""
+    fitting: list[T] = []
+    room = DETAIL_BYTES_MAX
+    for item in newest_first:
+        room -= bytes_of(item)
+        if room < 0:
+            break
+        fitting.append(item)
+    return fitting[::-1]
 
 
 def cursor_of(state: State, row: JobRow) -> JobCursor:

@@ -36,6 +36,7 @@ from holdfastd.engine.model import (
     Token,
 )
 from holdfastd.store.base import (
+    ATTEMPTS_KEPT,
     JobCursor,
     JobDetail,
     Recovered,
@@ -44,6 +45,7 @@ from holdfastd.store.base import (
     StoreStats,
     cursor_of,
     cut_by_bytes,
+    detail_of,
 )
 
 
@@ -110,7 +112,8 @@ class MemoryStore:
         disk.next_queue = batch.next_queue
         disk.next_session = batch.next_session
         self._write_jobs(batch)
-        disk.attempts |= {(row.seq, row.token): row for row in batch.attempts}
+        for attempt in batch.attempts:
+            self._keep_attempt(attempt)
         disk.logs |= {(row.seq, row.number): row for row in batch.logs}
         self._remove_jobs(batch.removed)
         disk.queues |= {row.key: row for row in batch.queues}
@@ -221,6 +224,13 @@ class MemoryStore:
         )
         return _page([_bare(row) for row in rows], read.limit)
 
+    def _keep_attempt(self, new: AttemptRow) -> None:
+        attempts = self.disk.attempts
+        for key, old in list(attempts.items()):
+            if old.seq == new.seq and old.attempt <= new.attempt - ATTEMPTS_KEPT:
+                del attempts[key]
+        attempts[new.seq, new.token] = new
+
     def _sorted(
         self, wanted: Callable[[JobRow], bool], key: Callable[[JobRow], tuple[int, int]]
     ) -> list[JobRow]:
@@ -233,10 +243,10 @@ class MemoryStore:
         row = max(rows, key=lambda row: row.seq)
         attempts = [attempt for key, attempt in self.disk.attempts.items() if key[0] == row.seq]
         logs = [log for key, log in self.disk.logs.items() if key[0] == row.seq]
-        return JobDetail(
+        return detail_of(
             row,
-            sorted(attempts, key=lambda attempt: attempt.token),
-            sorted(logs, key=lambda log: log.number),
+            sorted(attempts, key=lambda attempt: attempt.token, reverse=True),
+            sorted(logs, key=lambda log: log.number, reverse=True),
         )
 
     async def jobs(

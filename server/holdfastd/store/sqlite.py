@@ -51,6 +51,7 @@ from holdfastd.store.base import (
     StoreStats,
     cursor_of,
     cut_by_bytes,
+    detail_of,
 )
 from holdfastd.store.codec import checksum, unpack_counts, unpack_options, unpack_settings
 from holdfastd.store.connection import Connection, connect
@@ -459,21 +460,21 @@ def _read_detail(connection: sqlite3.Connection, queue: QueueKey, id: str) -> Jo
     if not rows:
         return None
     seq = rows[0].seq
-    attempts = [
+    attempts = (
         AttemptRow(*row)._replace(outcome=AttemptOutcome(row[5]))
         for row in connection.execute(
             "SELECT seq, token, attempt, started_at_ms, ended_at_ms, outcome, error_type, "
-            "error_message, error_traceback, worker FROM attempt WHERE seq = ? ORDER BY token",
+            "error_message, error_traceback, worker FROM attempt WHERE seq = ? ORDER BY token DESC",
             (seq,),
-        ).fetchall()
-    ]
-    logs = [
+        )
+    )
+    logs = (
         LogRow(*row)
         for row in connection.execute(
-            "SELECT seq, number, at_ms, line FROM log WHERE seq = ? ORDER BY number", (seq,)
-        ).fetchall()
-    ]
-    return JobDetail(rows[0], attempts, logs)
+            "SELECT seq, number, at_ms, line FROM log WHERE seq = ? ORDER BY number DESC", (seq,)
+        )
+    )
+    return detail_of(rows[0], attempts, logs)
 
 
 _ORDERS: Final = {

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from holdfastd.engine.changes import AddedRow, Batch, CompletedRow
 from holdfastd.engine.model import DEFAULT_OPTIONS, State
+from holdfastd.store.base import ATTEMPTS_KEPT
 from holdfastd.store.codec import checksum, pack_counts, pack_options, pack_settings
 
 ROWS_PER_STEP: Final = (500, 100, 20, 4, 1)
@@ -52,6 +53,9 @@ def write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
         _write(connection, _REWRITE, f"({','.join('?' * 16)})", batch.rewritten, _WHERE_SEQ)
     if batch.attempts:
         _write(connection, _ATTEMPT, f"({','.join('?' * 10)})", batch.attempts)
+        for row in batch.attempts:
+            if row.attempt > ATTEMPTS_KEPT:  # rare: most jobs have ended before
+                connection.execute(_OLD_ATTEMPTS, (row.seq, row.attempt - ATTEMPTS_KEPT))
     if batch.logs:
         _write(connection, "INSERT OR REPLACE INTO log", "(?,?,?,?)", batch.logs)
     if batch.removed:
@@ -73,6 +77,7 @@ _REWRITE: Final = (
     "started_at_ms = row.column11, finished_at_ms = row.column12, fail_reason = row.column13, "
     "result = row.column14, progress = row.column15, log_lines = row.column16 FROM ("
 )
+_OLD_ATTEMPTS: Final = "DELETE FROM attempt WHERE seq = ? AND attempt <= ?"
 _ATTEMPT: Final = "INSERT OR REPLACE INTO attempt"
 _COLUMNS: Final = (
     "seq, queue, id, name, state, priority, ord, run_at_ms, created_at_ms, options, failures, "
