@@ -12,6 +12,7 @@ from holdfastd.engine.changes import (
     AddedRow,
     AttemptRow,
     Batch,
+    Clearing,
     CompletedRow,
     DelayedPage,
     FinishedPage,
@@ -218,7 +219,8 @@ async def test_removing_a_job_takes_its_attempts_and_logs_along(case: Case) -> N
 
 
 async def test_queues_and_sessions_are_kept_and_removed(case: Case) -> None:
-    queue = QueueRow(Q, "mail", True, SETTINGS, 123, COUNTS)
+    clearing = Clearing((State.WAITING, State.DELAYED), Seq(7), False)
+    queue = QueueRow(Q, "mail", True, SETTINGS, 123, COUNTS, clearing)
     plain = QueueRow(QueueKey(2), "other", False, QueueSettings(), 0, COUNTS)
     session = SessionRow(SessionKey(1), "abc", "worker-1", 41, 1_000)
     await case.write(queues=[queue, plain], sessions=[session], next_seq=Seq(9))

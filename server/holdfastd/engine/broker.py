@@ -148,6 +148,7 @@ class Engine:
         if any(queue.counts[State.DELAYED] for queue in partition.queues.values()):
             partition.delayed.horizon = NOTHING
         for queue in partition.queues.values():
+            self._sweeping.go_on(queue)
             self._dispatcher.dispatch(queue, moment)
         self._read_delayed_if_low()
 
@@ -481,7 +482,7 @@ class Engine:
         queue = self._clearable(session, request, command.queue)
         if queue is not None:
             done = self._answer_later(session, request)
-            self._sweeping.drain(queue, command.delayed, moment, done)
+            self._sweeping.drain(queue, command.delayed, done)
 
     def _obliterate(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
@@ -497,7 +498,7 @@ class Engine:
                 f"queue {queue.name} has {queue.active_count} active jobs: wait, or force it",
             )
             return
-        self._sweeping.obliterate(queue, moment, self._answer_later(session, request))
+        self._sweeping.obliterate(queue, self._answer_later(session, request))
 
     def _clearable(self, session: Session, request: int, name: str) -> QueueState | None:
         queue = self._partition.queues.get(name)

@@ -135,6 +135,16 @@ class LogRow(NamedTuple):
     text: str
 
 
+class Clearing(NamedTuple):
+    """A drain or obliterate under way. It is stored with the command that began it, and goes on
+    after a restart: who asked for it may have been told that it is done."""
+
+    states: tuple[State, ...]
+    last: Seq
+    """Jobs added after the command are not its business."""
+    forget_queue: bool
+
+
 class QueueRow(NamedTuple):
     """A queue with its counters: totals, so that no start has to count jobs."""
 
@@ -146,6 +156,7 @@ class QueueRow(NamedTuple):
     """State of the rate limit, see engine.limits; 0 = unused."""
     counts: tuple[int, ...]
     """Jobs by state, index = State number (index 0 unused, always 0); length 8."""
+    clearing: Clearing | None = None
 
 
 class SessionRow(NamedTuple):

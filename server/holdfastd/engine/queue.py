@@ -3,7 +3,7 @@
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from holdfastd.engine.changes import QueueRow
+from holdfastd.engine.changes import Clearing, QueueRow
 from holdfastd.engine.head import NOTHING, Head
 from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.model import Job, QueueKey, QueueSettings, State
@@ -36,6 +36,7 @@ class QueueState:
         self.rate = RateLimiter(self.settings.rate)
         self.counts = [0] * STATE_COUNT
         """Jobs by State number."""
+        self.clearing: Clearing | None = None
         # In memory only
         self.head = Head(IDLE_HEAD_JOBS_MAX, HEAD_BYTES_MAX)
         self.jobs: dict[str, Job] = {}
@@ -52,8 +53,6 @@ class QueueState:
         self.is_reading_page = False
         self.is_reading_payloads = False
         self.is_pruning = False
-        self.is_clearing = False
-        """A drain or obliterate is under way: nothing is leased meanwhile."""
         self.rate_timer_at = 0.0
         """Monotonic seconds of the timer that is set for the rate limit; 0 = none."""
         self.stats = QueueStats()
@@ -64,6 +63,7 @@ class QueueState:
         queue.is_paused = row.is_paused
         queue.rate.full_at_ms = row.rate_full_at_ms
         queue.counts = list(row.counts)
+        queue.clearing = row.clearing
         if queue.counts[State.WAITING]:
             queue.head.horizon = NOTHING
         return queue
@@ -76,6 +76,7 @@ class QueueState:
             self.settings,
             ceil(self.rate.full_at_ms),  # rounded down, a start could let a job run too early
             tuple(self.counts),
+            self.clearing,
         )
 
     def drop_wait(self, id: str, connection: int) -> None:
@@ -85,6 +86,11 @@ class QueueState:
             self.waits[id] = waits
         else:
             self.waits.pop(id, None)
+
+    @property
+    def is_clearing(self) -> bool:
+        """Nothing is leased meanwhile."""
+        return self.clearing is not None
 
     @property
     def active_count(self) -> int:

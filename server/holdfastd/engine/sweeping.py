@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from holdfastd.engine.administering import Administering
-from holdfastd.engine.changes import FinishedPage, Page, QueuePage
+from holdfastd.engine.changes import Clearing, FinishedPage, Page, QueuePage
 from holdfastd.engine.dispatch import Dispatcher
 from holdfastd.engine.head import NOTHING
 from holdfastd.engine.model import FINISHED, Keep, Seq, State
@@ -26,14 +26,11 @@ job."""
 
 
 @dataclass(slots=True)
-class Clearing:
-    """A drain or obliterate under way."""
+class _Sweep:
+    """How far a drain or obliterate is."""
 
     queue: QueueState
-    states: tuple[State, ...]
-    last: Seq
-    """Jobs added after the command are not its business."""
-    forget_queue: bool
+    clearing: Clearing
     done: Callable[[int], None]
     """Called with the number of jobs removed when all is done."""
     removed: int = 0
@@ -88,31 +85,33 @@ class Sweeping:
 
     # ---- drain and obliterate ----------------------------------------------------------------
 
-    def drain(
-        self, queue: QueueState, delayed: bool, moment: Moment, done: Callable[[int], None]
-    ) -> None:
+    def drain(self, queue: QueueState, delayed: bool, done: Callable[[int], None]) -> None:
         states = (State.WAITING, State.DELAYED) if delayed else (State.WAITING,)
-        self._clear(Clearing(queue, states, self._last_seq(), False, done), moment)
+        self._clear(queue, Clearing(states, self._last_seq(), False), done)
 
-    def obliterate(self, queue: QueueState, moment: Moment, done: Callable[[int], None]) -> None:
-        states = tuple(State)
-        self._clear(Clearing(queue, states, self._last_seq(), True, done), moment)
+    def obliterate(self, queue: QueueState, done: Callable[[int], None]) -> None:
+        self._clear(queue, Clearing(tuple(State), self._last_seq(), True), done)
 
     def _last_seq(self) -> Seq:
         return Seq(self._partition.next_seq - 1)
 
-    def _clear(self, clearing: Clearing, moment: Moment) -> None:
-        queue = clearing.queue
-        queue.is_clearing = True
+    def _clear(self, queue: QueueState, clearing: Clearing, done: Callable[[int], None]) -> None:
+        queue.clearing = clearing
+        self._partition.open.queues[queue] = None
         self._partition.forget_unchanged(queue, queue.head.clear(NOTHING))
-        self._want_page(clearing, Seq(0))
+        self._want_page(_Sweep(queue, clearing, done), Seq(0))
 
-    def _want_page(self, clearing: Clearing, after: Seq) -> None:
-        read = QueuePage(clearing.queue.key, clearing.states, after, STEP_JOBS_MAX)
-        self._partition.wanted[read] = partial(self._clear_page, clearing)
+    def go_on(self, queue: QueueState) -> None:
+        """After a restart: finish what was begun."""
+        if queue.clearing is not None:
+            self._clear(queue, queue.clearing, lambda removed: None)
 
-    def _clear_page(self, clearing: Clearing, read: QueuePage, page: Page, moment: Moment) -> None:
-        partition, queue = self._partition, clearing.queue
+    def _want_page(self, sweep: _Sweep, after: Seq) -> None:
+        read = QueuePage(sweep.queue.key, sweep.clearing.states, after, STEP_JOBS_MAX)
+        self._partition.wanted[read] = partial(self._clear_page, sweep)
+
+    def _clear_page(self, sweep: _Sweep, read: QueuePage, page: Page, moment: Moment) -> None:
+        partition, queue, clearing = self._partition, sweep.queue, sweep.clearing
         in_memory = [job for job in queue.jobs.values() if not page.has_more]
         rows = [partition.materialise(row) for row in page.rows]
         for job in [*rows, *in_memory]:
@@ -122,22 +121,23 @@ class Sweeping:
                 if job.state is State.ACTIVE:
                     self._administering.revoke(job, RevokeReason.REMOVED)
                 partition.remove(queue, job)
-                clearing.removed += 1
+                sweep.removed += 1
         if page.has_more:
-            self._want_page(clearing, page.rows[-1].seq)
+            self._want_page(sweep, page.rows[-1].seq)
         else:
-            self._finish(clearing, moment)
+            self._finish(sweep, moment)
 
-    def _finish(self, clearing: Clearing, moment: Moment) -> None:
-        queue = clearing.queue
-        queue.is_clearing = False
-        queue.stats.removed += clearing.removed
-        if clearing.forget_queue and not any(queue.counts):
+    def _finish(self, sweep: _Sweep, moment: Moment) -> None:
+        queue = sweep.queue
+        queue.clearing = None
+        self._partition.open.queues[queue] = None
+        queue.stats.removed += sweep.removed
+        if sweep.clearing.forget_queue and not any(queue.counts):
             self._partition.forget_queue(queue)
         else:
             self._partition.emit(queue, EventNumber.DRAINED, moment, None, {})
             self._dispatcher.dispatch(queue, moment)
-        clearing.done(clearing.removed)
+        sweep.done(sweep.removed)
 
 
 def _excess(queue: QueueState, state: State) -> int:

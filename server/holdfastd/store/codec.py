@@ -9,6 +9,7 @@ from zlib import crc32
 
 import msgpack
 
+from holdfastd.engine.changes import Clearing
 from holdfastd.engine.model import (
     DEFAULT_OPTIONS,
     Backoff,
@@ -19,6 +20,8 @@ from holdfastd.engine.model import (
     QueueSettings,
     Rate,
     Retention,
+    Seq,
+    State,
 )
 
 DEFAULT_SETTINGS: Final = QueueSettings()
@@ -80,6 +83,19 @@ def pack_counts(counts: tuple[int, ...]) -> bytes:
 
 def unpack_counts(blob: bytes) -> tuple[int, ...]:
     return tuple(msgpack.unpackb(blob))
+
+
+def pack_clearing(clearing: Clearing | None) -> bytes | None:
+    return clearing and _pack(
+        [clearing.last, clearing.forget_queue, [int(state) for state in clearing.states]]
+    )
+
+
+def unpack_clearing(blob: bytes | None) -> Clearing | None:
+    if blob is None:
+        return None
+    last, forget_queue, states = msgpack.unpackb(blob)
+    return Clearing(tuple(State(state) for state in states), Seq(last), forget_queue)
 
 
 def checksum(queue: int, id: str, name: str, created_at_ms: int, payload: bytes) -> int:

@@ -53,7 +53,13 @@ from holdfastd.store.base import (
     cut_by_bytes,
     detail_of,
 )
-from holdfastd.store.codec import checksum, unpack_counts, unpack_options, unpack_settings
+from holdfastd.store.codec import (
+    checksum,
+    unpack_clearing,
+    unpack_counts,
+    unpack_options,
+    unpack_settings,
+)
 from holdfastd.store.connection import Connection, connect
 from holdfastd.store.lock import DirectoryLock, evict_page_cache
 from holdfastd.store.reserve import Reserve
@@ -287,9 +293,10 @@ def _load(connection: sqlite3.Connection) -> Recovered:
             unpack_settings(settings),
             full,
             unpack_counts(counts),
+            unpack_clearing(clearing),
         )
-        for key, name, paused, settings, full, counts in connection.execute(
-            "SELECT key, name, is_paused, settings, rate_full_at_ms, counts FROM queue"
+        for key, name, paused, settings, full, counts, clearing in connection.execute(
+            "SELECT key, name, is_paused, settings, rate_full_at_ms, counts, clearing FROM queue"
         )
     ]
     sessions = [

@@ -15,7 +15,7 @@ from typing import Any, Final
 from holdfastd.engine.changes import AddedRow, Batch, CompletedRow
 from holdfastd.engine.model import DEFAULT_OPTIONS, State
 from holdfastd.store.base import ATTEMPTS_KEPT
-from holdfastd.store.codec import checksum, pack_counts, pack_options, pack_settings
+from holdfastd.store.codec import checksum, pack_clearing, pack_counts, pack_options, pack_settings
 
 ROWS_PER_STEP: Final = (500, 100, 20, 4, 1)
 """Sizes of multi-row statements: the largest stays below SQLite's 32,766 bound values; a batch
@@ -161,10 +161,11 @@ def _write_queues_and_sessions(connection: sqlite3.Connection, batch: Batch) -> 
                 pack_settings(row.settings),
                 row.rate_full_at_ms,
                 pack_counts(row.counts),
+                pack_clearing(row.clearing),
             )
             for row in batch.queues
         ]
-        _write(connection, "INSERT OR REPLACE INTO queue", "(?,?,?,?,?,?)", queues)
+        _write(connection, "INSERT OR REPLACE INTO queue", "(?,?,?,?,?,?,?)", queues)
     if batch.queues_removed:
         connection.execute(_remove_from("queue", "key"), (json.dumps(batch.queues_removed),))
     if batch.sessions:

@@ -242,16 +242,20 @@ def test_a_job_added_during_an_obliterate_keeps_the_queue_alive(driver: Driver) 
     assert ids_of(driver.take(V)) == ["new"]
 
 
-def test_a_clearing_that_a_crash_cut_short_is_simply_done_again(driver: Driver) -> None:
+@pytest.mark.parametrize("forget_queue", [False, True], ids=["drain", "obliterate"])
+def test_what_was_begun_before_a_crash_is_finished_after_it(
+    driver: Driver, forget_queue: bool
+) -> None:
+    """The session's last request covers it: its client is told that it was done."""
     driver.add(P, "q", *numbered(3 * STEP))
-    driver.do(P, commands.Obliterate("q", False))
+    asked = commands.Obliterate("q", False) if forget_queue else commands.Drain("q", False)
+    number = driver.do(P, asked)
     for _ in range(2):
         driver.write()
         driver.read()
-    driver.write()
-    assert 0 < len(driver.disk.jobs) < 3 * STEP
-    driver.start()
-    assert driver.counts("q") == {"waiting": len(driver.disk.jobs)}
-    driver.attach(P, "producer")
-    driver.ask(P, commands.Obliterate("q", False))
-    assert (driver.disk.jobs, driver.disk.queues) == ({}, {})
+    assert 0 < len(driver.rows()) < 3 * STEP
+    driver.crash()
+    assert driver.attach(P, "producer").last_request == number
+    driver.flush()
+    assert driver.rows() == []
+    assert ("q" in driver.engine.queues) is not forget_queue

@@ -17,7 +17,8 @@ CREATE TABLE queue (
     is_paused INTEGER NOT NULL,
     settings BLOB,                  -- msgpack, NULL = the defaults
     rate_full_at_ms INTEGER NOT NULL,
-    counts BLOB NOT NULL            -- msgpack array: jobs by state
+    counts BLOB NOT NULL,           -- msgpack array: jobs by state
+    clearing BLOB                   -- msgpack: a drain or obliterate under way, NULL = none
 ) STRICT;
 
 CREATE TABLE session (
