@@ -17,7 +17,6 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias
 
 from holdfast.active import ActiveJob, Answer, Release, Reporter, Retry, Unrecoverable
@@ -27,6 +26,7 @@ from holdfast.iothread import io_thread
 from holdfast.options import Duration, milliseconds
 from holdfast.packing import pack, sendable, unpack
 from holdfast.pool import ProcessSlots
+from holdfast.threads import JobThreads
 from holdfast.uplink import Uplink
 from holdfast.wire import messages as wire
 from holdfast.wire.checks import Refusal, check_payload, check_queue_name
@@ -100,7 +100,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._cancel_now = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: JobThreads | None = None
         self._processes: ProcessSlots | None = None
         self._uplink: Uplink | None = None
         self._reporter = Reporter(self._wake_uplink, self._said_progress)
@@ -122,7 +122,7 @@ class Worker:
     async def run_async(self) -> None:
         """The same inside a running loop; signals are the caller's."""
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(self.concurrency, thread_name_prefix="holdfast-job")
+        self._threads = JobThreads(self._loop)
         if self._is_process:
             self._processes = ProcessSlots(self.concurrency)
         self._uplink = uplink = Uplink(self, io_thread())
@@ -135,7 +135,7 @@ class Worker:
             raise
         finally:
             await asyncio.wrap_future(uplink.close())
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads.close()
             if self._processes is not None:
                 self._processes.close()
 
@@ -200,10 +200,10 @@ class Worker:
             getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
         ):
             return await handler(job)
-        assert self._loop is not None
         if self._processes is not None:
             return await self._processes.run(handler, job)
-        return await self._loop.run_in_executor(self._threads, handler, job)
+        assert self._threads is not None
+        return await self._threads.run(handler, job)
 
     # ---- answers go ----------------------------------------------------------------------------
 
@@ -321,7 +321,7 @@ class _Run:
             if self._is_over:
                 return
             answer = Answer(self.job, wire.Release, (0,), None)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() in a handler ends its job only
             answer = self._failed(error)
         if not self._is_over:
             self._is_over = True
@@ -336,7 +336,7 @@ class _Run:
             return self._failed(Unrecoverable(f"the handler is done, but its {error}"))
         return Answer(self.job, wire.Ack, (packed,), result)
 
-    def _failed(self, error: Exception) -> Answer:
+    def _failed(self, error: Exception | SystemExit) -> Answer:
         if isinstance(error, Release):
             if error.__cause__ is not None:
                 log.warning("job %s is given back: %s", self.job.id, error.__cause__)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -210,8 +211,38 @@ def test_sigterm_lets_jobs_end_and_releases_the_rest(daemon: DaemonProcess, queu
             time.sleep(0.02)
         found = queue.get(long.id)
         assert (found.state, found.crashes, found.failures) == ("waiting", 0, 0)
-        process.kill()  # its thread sleeps on
-        process.wait(10)
+        assert process.wait(10) == 0  # though its thread sleeps on
+
+
+def test_a_second_signal_does_not_wait_for_running_jobs(
+    daemon: DaemonProcess, queue: Queue
+) -> None:
+    job = queue.add("n", 60)
+    command = [sys.executable, "-c", WORKER.replace("drain_timeout=1", ""), daemon.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    assert job.refresh().state == "waiting"
+    assert (job.releases, job.crashes) == (1, 0)
+
+
+def test_a_handler_that_calls_exit_ends_its_job_and_not_the_worker(
+    daemon: DaemonProcess, queue: Queue
+) -> None:
+    async def exits_on_the_loop(job: ActiveJob) -> None:
+        sys.exit(3)
+
+    handlers = {"thread": lambda job: sys.exit(3), "loop": exits_on_the_loop, "fine": in_a_thread}
+    with Running(daemon, handlers):
+        for name in ("thread", "loop"):
+            with pytest.raises(Exception, match="SystemExit"):
+                queue.add(name).wait(10)
+        assert queue.add("fine", 1).wait(10).startswith("thread 1")
 
 
 def test_a_worker_without_a_server_says_so_and_comes_back(
