@@ -130,9 +130,14 @@ class SqliteStore:
             _set_pragmas(connection, self._path)
             migrate(connection, self._path)
         except sqlite3.DatabaseError as error:
+            advice = (
+                "if it is damaged, restore a backup; if it is another program's, choose another "
+                "directory with --data"
+            )
+            if isinstance(error, sqlite3.OperationalError):  # not what is in it, but the disk
+                advice = "check the disk, its free space and the rights, and start again"
             raise StoreRefused(
-                f"{self._path} cannot be opened as a database ({error}): if it is damaged, restore "
-                "a backup; if it is another program's, choose another directory with --data"
+                f"{self._path} cannot be opened as a database ({error}): {advice}"
             ) from error
         connection.execute("UPDATE part SET epoch = epoch + 1")
         recovered = _load(connection)

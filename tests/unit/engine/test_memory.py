@@ -226,6 +226,16 @@ def test_entries_of_jobs_that_left_do_not_pile_up() -> None:
 # ---- delayed jobs --------------------------------------------------------------------------------
 
 
+def test_a_job_that_was_forgotten_and_read_again_can_take_its_old_place() -> None:
+    head = Head(10, None)
+    before, again = bare_job(1), bare_job(1)
+    for _ in range(3):
+        head.place(before, 5, 1)
+        head.unplace(before)
+    head.place(again, 5, 1)
+    assert head.peek() is again
+
+
 def test_several_delayed_jobs_leave_the_engine_at_rest_and_their_payloads_on_disk(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
