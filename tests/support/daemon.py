@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 START_S: Final = 15.0
 READY: Final = re.compile(r"READY .* listening on (\S+), http on (\S+), ([\d,]+) jobs recovered")
@@ -48,7 +48,7 @@ class DaemonProcess:
         ]
         return [sys.executable, "-m", "holdfastd", "serve", *flags, *self.arguments]
 
-    def start(self) -> "DaemonProcess":
+    def start(self) -> Self:
         """Start it and wait until it is READY. Raises RuntimeError with its log if it ends."""
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -88,7 +88,7 @@ class DaemonProcess:
             self.process.send_signal(number)
         return self.process.wait(15)
 
-    def __enter__(self) -> "DaemonProcess":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *exc: object) -> None:
