@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from holdfast import aio
+from support import faulty_daemon
 from support.daemon import DaemonProcess
 
 
@@ -28,6 +33,38 @@ async def test_a_deposed_daemon_ends_with_70_and_confirms_nothing(daemon: Daemon
         async with asyncio.timeout(30):
             await adding  # sent again, once, to the daemon that can write
         assert (await queue.counts())["waiting"] == 2
+
+
+@pytest.mark.parametrize("number", [1, 30])
+@pytest.mark.parametrize("plan", ["write:EIO", "write:SHORT", "sync:EIO"])
+async def test_an_error_of_the_disk_ends_the_daemon_with_70_and_loses_nothing(
+    tmp_path: Path, plan: str, number: int
+) -> None:
+    with DaemonProcess(tmp_path / "data") as daemon:
+        daemon.stop()  # its files are made
+        failing = str(Path(faulty_daemon.__file__))
+        daemon.program = [failing, f"{plan}:{number + 10}"]
+        daemon.environment = {**os.environ, "PYTHONPATH": str(Path(failing).parents[1])}
+        daemon.start()
+        confirmed: list[str] = []
+        async with aio.Queue("q", url=daemon.url, timeout=20) as queue:
+
+            async def produce(producer: int) -> None:
+                for serial in range(40):
+                    job = await queue.add("n", id=f"{producer}-{serial}")
+                    confirmed.append(job.id)
+
+            producing = [asyncio.create_task(produce(producer)) for producer in range(5)]
+            assert daemon.process is not None
+            assert await asyncio.to_thread(daemon.process.wait, 20) == 70
+            assert "disk I/O error" in daemon.log()
+            before = set(confirmed)
+            daemon.program = ["-m", "holdfastd"]
+            daemon.start()
+            found = {job.id async for job in queue.jobs("waiting")}
+            assert before <= found
+            await asyncio.gather(*producing)
+            assert (await queue.counts())["waiting"] == 200
 
 
 def test_a_broken_invariant_in_a_callback_ends_the_process_with_70() -> None:

@@ -23,6 +23,8 @@ class DaemonProcess:
         self.directory = directory
         self.arguments = arguments
         self.environment = environment
+        self.program = ["-m", "holdfastd"]
+        """What Python runs; `support.faulty_daemon` has another one."""
         self.address = "127.0.0.1:0"
         self.http_address = "127.0.0.1:0"
         self.jobs_recovered = 0
@@ -46,7 +48,7 @@ class DaemonProcess:
             "--http",
             self.http_address,
         ]
-        return [sys.executable, "-m", "holdfastd", "serve", *flags, *self.arguments]
+        return [sys.executable, *self.program, "serve", *flags, *self.arguments]
 
     def start(self) -> Self:
         """Start it and wait until it is READY. Raises RuntimeError with its log if it ends."""
