@@ -1,6 +1,8 @@
 """The engine's driver on real SQLite files, with crashes that leave them as they are."""
 
 import asyncio
+import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,28 @@ class SqliteDriver(Driver):
         self.directory = directory
         self.loop = asyncio.new_event_loop()
         self.sqlite: SqliteStore | None = None
-        super().__init__(Disk(), seed)
+        try:
+            super().__init__(Disk(), seed)
+        except BaseException:
+            self.abandon()
+            raise
 
     def open_store(self) -> Recovered:
         """After a crash: the connections go without a checkpoint, the mark stays."""
+        self._let_go()
+        self.sqlite = SqliteStore(self.directory, reserve_bytes=0)
+        return self.loop.run_until_complete(self.sqlite.open())
+
+    def _let_go(self) -> None:
         if self.sqlite is not None:
             self.loop.run_until_complete(self.sqlite._close_connections())
             self.sqlite._lock.release()
-        self.sqlite = SqliteStore(self.directory, reserve_bytes=0)
-        return self.loop.run_until_complete(self.sqlite.open())
+
+    def abandon(self) -> None:
+        """The process is gone: no checkpoint, no mark of a clean end."""
+        with suppress(sqlite3.Error):  # closing tries a checkpoint of its own
+            self._let_go()
+        self.loop.close()
 
     def write_batch(self, batch: Batch) -> None:
         assert self.sqlite is not None

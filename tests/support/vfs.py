@@ -50,7 +50,8 @@ class Watcher(Protocol):
     def delete(self, path: str) -> None: ...
 
 
-_OPEN: Final = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_char_p, c.c_void_p, c.c_int, c.c_void_p)
+# The name is passed on as the pointer it is: SQLite keeps it, and reads parameters behind its end.
+_OPEN: Final = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_void_p, c.c_int, c.c_void_p)
 _DELETE: Final = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_char_p, c.c_int)
 _WRITE: Final = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_int, c.c_int64)
 _TRUNCATE: Final = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int64)
@@ -111,10 +112,10 @@ class _Files:
             _CLOSE(self.close),
         )
 
-    def open(self, vfs: int, name: bytes | None, file: int, flags: int, out_flags: int) -> int:
+    def open(self, vfs: int, name: int | None, file: int, flags: int, out_flags: int) -> int:
         code: int = self._open(vfs, name, file, flags, out_flags)
         if code == SQLITE_OK and name:
-            path = name.decode()
+            path = c.string_at(name).decode()
             with self._lock:
                 self._paths[file] = path
                 self._replace_methods(file)

@@ -6,6 +6,7 @@ would drop SQLite's POSIX locks (sqlite.org/howtocorrupt.html, 2.2).
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -59,8 +60,19 @@ class DirectoryLock:
         return self._unclean.exists()
 
     def mark_unclean(self) -> None:
-        self._unclean.touch(mode=0o600)
+        self._unclean.write_text("")
+        self._unclean.chmod(0o600)
         sync_directory(self._directory)
+
+    @property
+    def was_broken(self) -> bool:
+        """The last daemon here met an error of the disk or of what is on it."""
+        return self.was_unclean and self._unclean.stat().st_size > 0
+
+    def mark_broken(self) -> None:
+        """As good as can be: the disk may be what is broken."""
+        with suppress(OSError):
+            self._unclean.write_text("broken\n")
 
     def mark_clean(self) -> None:
         self._unclean.unlink(missing_ok=True)

@@ -65,6 +65,7 @@ from holdfastd.store.lock import DirectoryLock, evict_page_cache
 from holdfastd.store.reserve import Reserve
 from holdfastd.store.schema import migrate
 from holdfastd.store.statements import write_batch
+from holdfastd.store.walcheck import is_damaged, used_frames
 
 T = TypeVar("T")
 
@@ -99,6 +100,7 @@ class SqliteStore:
     def __init__(self, directory: Path, reserve_bytes: int = RESERVE_BYTES):
         self._path = directory / DATABASE_NAME
         self._wal_path = directory / f"{DATABASE_NAME}-wal"
+        self._shm_path = directory / f"{DATABASE_NAME}-shm"
         self._lock = DirectoryLock(directory)
         self._reserve = Reserve(directory, reserve_bytes)
         self._writer: Connection | None = None
@@ -113,6 +115,8 @@ class SqliteStore:
         try:
             if self._lock.was_unclean:
                 evict_page_cache(self._path, self._wal_path)
+            if _size_of(self._wal_path):
+                await self._check_log()
             self._writer = await connect(self._path, is_reader=False)
             recovered = await self._guarded(self._writer.run(self._prepare))
             self._reader = await connect(self._path, is_reader=True)
@@ -125,9 +129,26 @@ class SqliteStore:
             raise
         return recovered
 
+    async def _check_log(self) -> None:
+        """Raises StoreRefused: commits are missing from the log. Read-only, so that the damaged
+        files stay as they are (a writer's closing would checkpoint)."""
+        reader = await connect(self._path, is_reader=True)
+        try:
+            await self._guarded(reader.run(_recover_log))
+            used = used_frames(self._shm_path)
+        finally:
+            await reader.close()
+        if is_damaged(self._wal_path, used):
+            raise StoreRefused(
+                f"{self._wal_path} is damaged: confirmed changes stand behind the damage and would "
+                "be lost: restore a backup; nothing was changed"
+            )
+
     def _prepare(self, connection: sqlite3.Connection) -> Recovered:
         try:
             _set_pragmas(connection, self._path)
+            if self._lock.was_broken:
+                _check_structure(connection)
             migrate(connection, self._path)
         except sqlite3.DatabaseError as error:
             advice = (
@@ -228,7 +249,16 @@ class SqliteStore:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
                 self._reserve.give_up()
                 raise StoreFull(f"no space left for {self._path}: free some") from error
-            raise StoreBroken(f"{self._path}: {name}: {error}") from error
+            self._lock.mark_broken()
+            raise StoreBroken(
+                f"{self._path}: {name}: {error}: check the disk; if it comes again, "
+                "restore a backup"
+            ) from error
+        except (ValueError, TypeError) as error:
+            self._lock.mark_broken()
+            raise StoreBroken(
+                f"{self._path}: a row cannot be read ({error}): restore a backup"
+            ) from error
 
 
 # ---- functions that run in the connection's thread -----------------------------------------------
@@ -243,6 +273,17 @@ def _set_pragmas(connection: sqlite3.Connection, path: Path) -> None:
                 f"{path}: PRAGMA {name} is {found and found[0]!r} and should be {expected!r}: this "
                 "SQLite or this file system cannot keep the promise"
             )
+
+
+def _check_structure(connection: sqlite3.Connection) -> None:
+    """After a daemon that found the database broken: 0.3 s per million jobs (measured)."""
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(found.replace("\n", " "))
+
+
+def _recover_log(connection: sqlite3.Connection) -> None:
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
 
 
 def _prepare_reader(connection: sqlite3.Connection) -> None:
