@@ -57,6 +57,7 @@ class Daemon:
         self._pipeline = Pipeline(
             store, self._clock, engine_settings, random.Random(), self._observed
         )
+        self._pipeline.on_stall = self._on_stall
         self._listener = Listener(
             self._pipeline,
             ListenerSettings(
@@ -181,6 +182,10 @@ class Daemon:
             self._listener.abort()
             os._exit(EXIT_NOT_STARTED)
         logs.event(log, logging.INFO, "stopped", "stopped: everything confirmed is on disk")
+
+    def _on_stall(self, seconds: float) -> None:
+        text = f"the daemon did not run for {seconds:.1f} s: no lease ends for that"
+        logs.event(log, logging.WARNING, "stalled", text, seconds=round(seconds, 1))
 
     async def _sample_lag(self) -> None:
         while True:

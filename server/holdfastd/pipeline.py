@@ -31,6 +31,10 @@ FULL_RETRY_S: Final = 0.25
 OPEN_JOBS_MAX: Final = 20_000
 """Jobs in the open batch above which connections stop reading: some 200 ms of writing."""
 READS_PER_HOP_MAX: Final = 64
+ALIVE_S: Final = 0.25
+"""How often the loop is seen to run."""
+STALL_S: Final = 0.75
+"""Longer than that between two looks, and it did not run: three times ALIVE_S."""
 
 
 class Outlet(Protocol):
@@ -63,8 +67,11 @@ class Pipeline:
         self._stopped = asyncio.Event()
         self._command_count = 0
         self._is_stopping = False
+        self._alive_at = 0.0
         self.on_pressure: Callable[[bool], None] = lambda pressed: None
         """Called when the store falls behind (True) and when it has caught up (False)."""
+        self.on_stall: Callable[[float], None] = lambda seconds: None
+        """Called after the process did not run for so many seconds."""
 
     @property
     def epoch(self) -> int:
@@ -151,6 +158,8 @@ class Pipeline:
         Raises:
             StoreBroken, StoreDeposed: the process must end at once.
         """
+        self._alive_at = self._clock.monotonic()
+        self._beat()
         try:
             while not self._is_stopping:
                 await self._wait_for_work()
@@ -158,7 +167,24 @@ class Pipeline:
         finally:
             self._stopped.set()
 
+    def _beat(self) -> None:
+        """Notice, every now and then, that the loop runs."""
+        self._notice_stall()
+        if not self._stopped.is_set():
+            asyncio.get_running_loop().call_later(ALIVE_S, self._beat)
+
+    def _notice_stall(self) -> None:
+        """If the process was stopped for a while (or the machine was), heartbeats have come that
+        are not read yet: before anything is timed, the engine learns that nobody was silent."""
+        moment = self.moment()
+        stalled_s = moment.monotonic - self._alive_at
+        self._alive_at = moment.monotonic
+        if stalled_s > STALL_S:
+            self.engine.forgive(moment)
+            self.on_stall(stalled_s)
+
     async def _cycle(self) -> None:
+        self._notice_stall()
         self.engine.tick(self.moment())
         await self._write()
         await self._read()

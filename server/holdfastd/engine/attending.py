@@ -111,6 +111,12 @@ class Attending:
         deadlines = self._partition.deadlines
         return deadlines[0][0] if deadlines else None
 
+    def forgive(self, moment: Moment) -> None:
+        """Put deadlines off. Entries in the heap are early then, which `expire` expects."""
+        grace_at = moment.monotonic + self._partition.settings.grace_ms / 1000
+        for session in self._partition.sessions.values():
+            session.deadline = max(session.deadline, grace_at)
+
     def expire(self, moment: Moment) -> None:
         """Take the leases of sessions whose time is up."""
         partition = self._partition

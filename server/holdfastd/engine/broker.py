@@ -573,6 +573,10 @@ class Engine:
                 self._sweeping.prune_old(queue, moment)
             self._attending.forget_absent(moment)
 
+    def forgive(self, moment: Moment) -> None:
+        """Nobody could be heard for a while: every lease gets a full grace, as after a restart."""
+        self._attending.forgive(moment)
+
     def next_tick_s(self, moment: Moment) -> float:
         """Seconds until `tick` has something to do; 0 = now."""
         partition = self._partition

@@ -5,7 +5,7 @@ import pytest
 from holdfastd.engine import commands
 from holdfastd.engine.model import FailReason, QueueSettings, State
 from holdfastd.engine.outputs import RevokeReason
-from support.engine import START_MS, Driver, P, V, W, ids_of, new_job
+from support.engine import SETTINGS, START_MS, Driver, P, V, W, ids_of, new_job
 
 LEASE_S = 30
 GRACE_S = 10
@@ -234,3 +234,16 @@ def test_a_worker_is_told_of_every_lease_it_lost(driver: Driver) -> None:
     tokens = [item[0] for item in driver.take(W)]
     driver.pass_time(LEASE_S + 1)
     assert driver.revoked[W] == [(token, RevokeReason.LEASE_LOST) for token in tokens]
+
+
+def test_time_in_which_the_daemon_heard_nobody_ends_no_lease(driver: Driver) -> None:
+    driver.lease()
+    driver.now_ms += 3_600_000
+    driver.monotonic += 3_600
+    driver.engine.forgive(driver.moment)
+    driver.flush()
+    assert driver.row("a").crashes == 0
+    driver.pass_time(SETTINGS.grace_ms / 1000 - 1)
+    assert driver.row("a").state is State.ACTIVE
+    driver.pass_time(2)
+    assert driver.row("a").crashes == 1
