@@ -1,10 +1,9 @@
 """A disk that is full and has room again, under a running daemon, on a real file system.
 
-The daemon lives in a mount namespace with a small tmpfs of its own; the tests fill it from outside.
+The file system is a small tmpfs that the tests fill; see `support.smalldisk`.
 """
 
 import asyncio
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,45 +15,12 @@ from holdfast import Refused, Unreachable, aio
 from holdfast.active import ActiveJob
 from holdfast.wire.constants import ErrorCode
 from holdfast.worker import Worker
-from support.daemon import DaemonProcess
+from support.smalldisk import SmallDisk, can_mount
 
 DISK_MIB = 96
 RESERVE_BYTES = 24 * 1024 * 1024
 RUNNING = 50
 CYCLES = 3
-
-
-class SmallDisk(DaemonProcess):
-    """A daemon whose directory is a tmpfs of DISK_MIB. It cannot be started twice."""
-
-    def command(self) -> list[str]:
-        mount = f"mount -t tmpfs -o size={DISK_MIB}m tmpfs '{self.directory}'"
-        return ["unshare", "-Urm", "sh", "-c", f'{mount} && exec "$@"', "sh", *super().command()]
-
-    @property
-    def _ballast(self) -> Path:
-        return Path(f"/proc/{self.pid}/root{self.directory}/ballast")
-
-    def fill(self) -> None:
-        """Leave not one block."""
-        with self._ballast.open("ab", buffering=0) as file:
-            for size in (1 << 20, 1 << 12):
-                try:
-                    while file.write(bytes(size)) == size:
-                        pass
-                except OSError:
-                    pass  # full
-
-    def free(self) -> None:
-        self._ballast.unlink()
-
-
-def can_mount() -> bool:
-    mount = ["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    try:
-        return subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
 
 
 pytestmark = [
@@ -64,11 +30,9 @@ pytestmark = [
 
 
 def small_disk(tmp_path: Path, reserve_bytes: int) -> SmallDisk:
-    directory = tmp_path / "data"
-    directory.mkdir()
     config = tmp_path / "config.toml"
     config.write_text(f"[data]\nreserve_bytes = {reserve_bytes}\n")
-    return SmallDisk(directory, "--config", str(config))
+    return SmallDisk(tmp_path / "data", DISK_MIB, "--config", str(config))
 
 
 @pytest.fixture
