@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test torture check format bench clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ check: install  ## Lint and types
 
 test: check  ## Everything a newcomer needs to trust it
 	$(BIN)/python -m pytest -q
+
+torture: install  ## Faults of all kinds for 20 minutes; SECONDS= bounds it, SEED= repeats one
+	cd tests && ../$(BIN)/python -m support.torture
 
 format: install  ## Put the code in form
 	$(BIN)/ruff check --fix .
