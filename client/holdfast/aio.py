@@ -194,12 +194,12 @@ class Queue:
     async def info(self) -> dict[str, Any]:
         """Counts by state, paused, workers, settings; {} for a queue that does not exist yet."""
         try:
-            found = await self._call(wire.Counts(0, self.name))
+            ((_, found),) = await self._call(wire.Counts(0, self.name))
         except Refused as error:
             if error.code is ErrorCode.UNKNOWN_QUEUE:
                 return {}
             raise
-        return dict(found[self.name])
+        return dict(found)
 
     async def all_queues(self) -> dict[str, dict[str, Any]]:
         """The same of every queue of the server, by name."""
@@ -207,7 +207,7 @@ class Queue:
         after: str | None = None
         while page := await self._call(wire.Counts(0, None, after)):
             found.update(page)
-            after = max(page)
+            after = page[-1][0]
         return found
 
     async def events(self, after: int | None = None) -> AsyncIterator[Event]:

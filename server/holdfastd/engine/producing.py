@@ -116,14 +116,14 @@ class Producing:
         if queue is not None and session.connection is not None:
             queue.listeners.pop(session.connection, None)
 
-    def counts(self, command: commands.Counts) -> dict[str, Any] | None:
-        """Counts of one queue, or of all; None = there is no such queue."""
+    def counts(self, command: commands.Counts) -> list[tuple[str, dict[str, Any]]] | None:
+        """Counts of one queue, or of all, by name; None = there is no such queue."""
         queues = self._partition.queues
         if command.queue is not None:
             queue = queues.get(command.queue)
-            return None if queue is None else {queue.name: describe(queue)}
+            return None if queue is None else [(queue.name, describe(queue))]
         names = sorted(name for name in queues if command.after is None or name > command.after)
-        return {name: describe(queues[name]) for name in names[: command.limit]}
+        return [(name, describe(queues[name])) for name in names[: command.limit]]
 
 
 def describe(queue: QueueState) -> dict[str, Any]:

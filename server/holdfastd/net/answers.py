@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from holdfast.wire import messages as wire
-from holdfast.wire.constants import CancelReason, ErrorCode, ItemStatus
+from holdfast.wire.constants import ITEMS_MAX, CancelReason, ErrorCode, ItemStatus
 from holdfastd.engine.changes import AttemptRow, JobRow
 from holdfastd.engine.model import State
 from holdfastd.engine.outputs import (
@@ -56,16 +56,16 @@ def messages_of(output: Output) -> Sequence[wire.Message]:
             return (wire.Jobs(output.items),)
         case Revoke():
             items = [(token, int(CANCEL_REASON_OF[why])) for token, why in output.items]
-            return (wire.Cancel(items),)
+            return [wire.Cancel(some) for some in _cut(items, ITEMS_MAX)]
         case Notify():
             events = [tuple(event) for event in output.events]
-            starts = range(0, len(events), EVENTS_PER_FRAME_MAX)
-            return [
-                wire.Events(output.queue, events[start : start + EVENTS_PER_FRAME_MAX])
-                for start in starts
-            ]
+            return [wire.Events(output.queue, some) for some in _cut(events, EVENTS_PER_FRAME_MAX)]
         case _:
             return ()
+
+
+def _cut(items: list[Any], count_max: int) -> list[list[Any]]:
+    return [items[start : start + count_max] for start in range(0, len(items), count_max)]
 
 
 def _item(item: Any) -> Any:

@@ -201,7 +201,7 @@ def test_a_listener_hears_of_a_queue_that_was_obliterated_and_came_back(driver: 
 
 def test_counts_tell_the_settings_as_configure_takes_them(driver: Driver) -> None:
     driver.ask(P, commands.Configure("q", QueueSettings(5, Rate(10, 1000, 2))))
-    (shown,) = driver.ask(P, commands.Counts("q", None, 1)).values()
+    ((_, shown),) = driver.ask(P, commands.Counts("q", None, 1))
     assert shown["settings"]["concurrency"] == 5
     assert shown["settings"]["rate"] == {"limit": 10, "period_ms": 1000, "burst": 2}
     assert shown["settings"]["retention"]["failed"] == {"age_ms": 30 * 86_400_000, "count": None}
@@ -211,7 +211,7 @@ def test_counts_are_those_of_the_commands_before_them(driver: Driver) -> None:
     item = driver.lease()
     driver.add(P, "q", "b")
     driver.do(W, commands.Ack([(held_of(item), None)], 0))
-    (shown,) = driver.ask(P, commands.Counts(None, None, 9)).values()
+    ((_, shown),) = driver.ask(P, commands.Counts(None, None, 9))
     assert (shown["completed"], shown["waiting"], shown["active"]) == (1, 1, 0)
 
 

@@ -562,7 +562,7 @@ def test_a_job_that_is_redriven_while_it_is_to_be_pruned_stays(driver: Driver) -
 def test_counts_describe_a_queue(driver: Driver) -> None:
     driver.add(P, "q", "a")
     driver.add(P, "r", "a")
-    found = driver.ask(P, commands.Counts(None, None, 1))
+    found = dict(driver.ask(P, commands.Counts(None, None, 1)))
     assert list(found) == ["q"]
     assert (found["q"]["waiting"], found["q"]["paused"], found["q"]["workers"]) == (1, False, 0)
-    assert list(driver.ask(P, commands.Counts(None, "q", 9))) == ["r"]
+    assert [name for name, _ in driver.ask(P, commands.Counts(None, "q", 9))] == ["r"]
