@@ -100,11 +100,7 @@ def after_failed_syncs(tmp_path: Path, *, evicts: bool) -> Report:
     folder = tmp_path / "data"
     folder.mkdir()
     for at in range(8, 40, 8):
-        report = fail_sync(at, 60, at, CONTROL_IMAGES // 2, folder, evicts=evicts)
-        whole.images += report.images
-        whole.lost += report.lost
-        whole.wrong += report.wrong
-        whole.examples += report.examples
+        whole.add(fail_sync(at, 60, at, CONTROL_IMAGES // 2, folder, evicts=evicts))
     return whole
 
 

@@ -40,6 +40,7 @@ from support.sqlite_driver import SqliteDriver
 from support.vfs import Fault, installed
 
 ROWS_MAX: Final = 100_000
+IMAGES_STEPS: Final = 150
 FULL_TRIES: Final = 3
 """How often a batch that finds no space is tried again, where it never will."""
 
@@ -62,6 +63,13 @@ class Report:
     @property
     def total(self) -> int:
         return self.images.total()
+
+    def add(self, other: "Report") -> None:
+        self.images += other.images
+        self.lost += other.lost
+        self.wrong += other.wrong
+        self.in_doubt += other.in_doubt
+        self.examples += other.examples
 
     def note(self, what: str) -> None:
         if len(self.examples) < 5:
@@ -274,6 +282,13 @@ async def _rows(store: SqliteStore, recovered: Recovered) -> Rows:
         seqs = tuple(row.seq for row in page.rows)
         rows += (await store.read([JobsBySeq(seqs, 2**40)]))[0].rows
     return rows
+
+
+def lose_power_often(seed: int, count: int) -> Report:
+    """A run and its images, all in folders of its own; for a process of its own."""
+    with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as image:
+        done = run(seed, IMAGES_STEPS, Path(data))
+        return lose_power(done, seed, count, Path(image))
 
 
 # ---- I/O errors ----------------------------------------------------------------------------------

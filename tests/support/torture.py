@@ -1,20 +1,25 @@
-"""The fault campaign: `python -m support.torture`, or `make torture SECONDS=… SEED=…`.
+"""The fault campaign: `python -m support.torture`, or `make torture SECONDS=… SEED=… IMAGES=…`.
 
 Producers and worker processes never stop; between them and the daemon are proxies that lose what
 they are told to; a nemesis follows a schedule that is made from the seed alone. At the end all is
-healed, the queues run dry, and the history is judged.
+healed, the queues run dry, and the history is judged. Then the power is lost, many times (see
+`support.diskfaults`).
 """
 
 import asyncio
+import itertools
 import json
+import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from holdfast.aio import Queue
 from holdfast.errors import HoldfastError
-from support import torture_worker
+from support import diskfaults, torture_worker
 from support.daemon import DaemonProcess
 from support.history import Done, History, Run, Stored, Verdict, judge
 from support.proxy import Proxy
@@ -47,6 +52,7 @@ heartbeat_ms = 400
 grace_ms = 1000
 """
 DRAIN_S: Final = 120.0
+IMAGES_PER_RUN: Final = 1_000
 
 
 class Step(NamedTuple):
@@ -335,11 +341,31 @@ def main() -> int:
     torture = Torture(folder, seed, seconds)
     verdict = asyncio.run(torture.run())
     print(torture.report(verdict))
+    disks = lose_power_often(seed, int(os.environ.get("IMAGES", "100000")))
+    print(
+        f"power lost {disks.total:,} times: {disks.lost} disks lost something confirmed, "
+        f"{disks.wrong} were wrong, {disks.in_doubt:,} had a batch that was not confirmed yet"
+    )
+    for example in disks.examples:
+        print(f"  {example}")
     if not verdict.wrong:
-        return 0
+        shutil.rmtree(folder)
+        return 1 if disks.lost or disks.wrong else 0
     (folder / "history.json").write_text(json.dumps(asdict(torture.history), default=list_of))
     print(f"the history and the logs are in {folder}")
     return 1
+
+
+def lose_power_often(seed: int, images: int) -> diskfaults.Report:
+    """As many disks, of runs of different seeds, on two cores."""
+    whole = diskfaults.Report()
+    seeds = range(seed, seed - (-images // IMAGES_PER_RUN))
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        for report in pool.map(
+            diskfaults.lose_power_often, seeds, itertools.repeat(IMAGES_PER_RUN)
+        ):
+            whole.add(report)
+    return whole
 
 
 def list_of(value: Any) -> Any:

@@ -1,0 +1,65 @@
+"""The wall clock jumps, by days and years, both ways: leases do not notice, nothing runs early by
+more than the jump, nothing waits for ever, no limit is passed."""
+
+import pytest
+
+from holdfastd.engine import commands
+from holdfastd.engine.broker import PROMOTED_PER_TICK_MAX
+from holdfastd.engine.model import QueueSettings, Rate, State
+from support.engine import SETTINGS, Driver, P, W, ids_of, new_job
+
+DAY_MS = 86_400_000
+JUMPS = [DAY_MS, -DAY_MS, 3_650 * DAY_MS, -3_650 * DAY_MS]
+
+
+@pytest.mark.parametrize("jump_ms", JUMPS)
+def test_a_lease_is_neither_cut_short_nor_drawn_out(driver: Driver, jump_ms: int) -> None:
+    driver.lease()
+    driver.now_ms += jump_ms
+    driver.pass_time(SETTINGS.lease_ms / 1000 - 1)
+    assert driver.row("a").state is State.ACTIVE
+    driver.now_ms -= jump_ms
+    driver.pass_time(2)
+    assert driver.row("a").crashes == 1
+
+
+@pytest.mark.parametrize("jump_ms", JUMPS)
+def test_a_delayed_job_runs_at_its_instant_of_the_wall_clock(driver: Driver, jump_ms: int) -> None:
+    due_at_ms = driver.now_ms + 60_000
+    driver.subscribe(W, "q", credit=5)
+    driver.add(P, "q", "late", run_at_ms=due_at_ms)
+    driver.now_ms += jump_ms
+    driver.pass_time(1)
+    assert ids_of(driver.take(W)) == (["late"] if driver.now_ms >= due_at_ms else [])
+    driver.beat(W)
+    driver.now_ms = due_at_ms - 1
+    driver.flush()
+    assert driver.counts("q") == ({"active": 1} if jump_ms > 0 else {"delayed": 1})
+    driver.now_ms = due_at_ms
+    driver.flush()
+    assert driver.counts("q") == {"active": 1}
+
+
+def test_a_jump_forward_makes_no_burst_of_one_batch(driver: Driver) -> None:
+    jobs = [new_job(f"j{n}", run_at_ms=driver.now_ms + 1_000 * n + 1_000) for n in range(3_000)]
+    driver.ask(P, commands.Enqueue("q", list(enumerate(jobs)), []))
+    driver.now_ms += DAY_MS
+    driver.step()
+    assert driver.engine.queues["q"].counts[State.WAITING] <= PROMOTED_PER_TICK_MAX
+    driver.flush()
+    assert driver.counts("q") == {"waiting": 3_000}
+
+
+@pytest.mark.parametrize("jump_ms", JUMPS)
+def test_a_rate_is_kept_and_goes_on(driver: Driver, jump_ms: int) -> None:
+    """A jump is worth one bucket at most, and costs one at most."""
+    driver.ask(P, commands.Configure("q", QueueSettings(rate=Rate(10, 1_000, 5))))
+    driver.subscribe(W, "q", credit=1_000)
+    driver.add(P, "q", *(f"j{number}" for number in range(200)))
+    started = len(driver.take(W))
+    driver.now_ms += jump_ms
+    for _ in range(20):
+        driver.pass_time(0.1)
+        driver.beat(W)
+        started += len(driver.take(W))
+    assert 5 + 20 - 6 <= started <= 5 + 20 + 6
