@@ -121,6 +121,18 @@ async def test_a_full_disk_refuses_jobs_and_takes_every_ack_again_and_again(
     assert daemon.stop() == 0
 
 
+async def test_a_daemon_stops_in_good_order_on_a_full_disk_and_finds_everything_again(
+    daemon: SmallDisk,
+) -> None:
+    async with aio.Queue("w", url=daemon.url, timeout=20) as queue:
+        await queue.add_many([("n", b"x" * 1_000)] * 5_000)
+        daemon.fill()
+        assert await asyncio.to_thread(daemon.stop) == 0
+        daemon.free()
+        await asyncio.to_thread(daemon.start)
+        assert (await queue.counts())["waiting"] == 5_000
+
+
 async def test_without_a_reserve_acks_wait_for_room(tmp_path: Path) -> None:
     with small_disk(tmp_path, 0) as daemon:
         await without_a_reserve(daemon)

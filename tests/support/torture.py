@@ -42,7 +42,7 @@ PRODUCERS: Final = 3
 TASKS_PER_PRODUCER: Final = 8
 WORKERS: Final = 3
 LEASE_S: Final = 2.0
-DISK_MIB: Final = 1024
+DISK_MIB: Final = 4096
 CONFIG: Final = f"""
 [data]
 reserve_bytes = 25_165_824
@@ -82,7 +82,7 @@ class Torture:
         seed: int,
         seconds: float,
         *,
-        pause_s: float = 0.1,
+        pause_s: float = 0.3,
         program: list[str] | None = None,
     ):
         """pause_s: of each producing task between two calls, at most; it sets the load. program:

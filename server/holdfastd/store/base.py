@@ -145,7 +145,8 @@ class Store(Protocol):
     async def stats(self) -> StoreStats: ...
 
     async def close(self) -> None:
-        """Checkpoint, release the lock. After it the file is whole without a log beside it."""
+        """Checkpoint, release the lock. After it the file is whole without a log beside it, unless
+        there was no space for that."""
 
 
 def cut_by_bytes(page: Page, bytes_max: int) -> Page:

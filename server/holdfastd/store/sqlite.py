@@ -166,10 +166,15 @@ class SqliteStore:
         return recovered
 
     async def close(self) -> None:
+        is_clean = True
         if self._writer is not None:
-            await self._guarded(self._writer.run(_truncate_log))
+            try:
+                await self._guarded(self._writer.run(_truncate_log))
+            except StoreFull:
+                is_clean = False  # all is in the log, which the next start reads
         await self._close_connections()
-        self._lock.mark_clean()
+        if is_clean:
+            self._lock.mark_clean()
         self._lock.release()
 
     async def _close_connections(self) -> None:
