@@ -7,7 +7,7 @@ import pytest
 from support import sabotaged_daemon
 from support.torture import Torture, schedule
 
-SECONDS = 60
+SECONDS = 40
 PAUSE_S = 0.8
 """A load that two cores work off beside the faults."""
 
@@ -18,15 +18,15 @@ async def test_no_fault_loses_doubles_or_re_runs_what_it_must_not(tmp_path: Path
     torture = Torture(tmp_path, 1, SECONDS, pause_s=PAUSE_S)
     verdict = await torture.run()
     assert verdict.wrong == {}, torture.report(verdict)
-    assert len(torture.done_faults) >= len(torture.faults) - 1
-    assert len(torture.history.confirmed) > 5_000
+    assert len(torture.done_faults) >= len(torture.faults) - 2
+    assert len(torture.history.confirmed) > 2_000
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_daemon_that_speaks_before_it_writes_is_found_out(tmp_path: Path) -> None:
     program = [sabotaged_daemon.__file__, "says_first"]
-    torture = Torture(tmp_path, 1, 15, pause_s=PAUSE_S / 2, program=program)
+    torture = Torture(tmp_path, 1, 8, pause_s=PAUSE_S / 2, program=program)
     verdict = await torture.run(["kill daemon"])
     assert verdict.wrong, torture.report(verdict)
 

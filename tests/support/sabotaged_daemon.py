@@ -1,9 +1,10 @@
 """holdfastd with one rule broken, for tests that must fail: `sabotaged_daemon.py RULE serve …`.
 
-says_first: what a batch leads to is said before the batch is written.
+says_first: what a batch leads to is said 50 ms before the batch is written.
 no_fence: an ack is taken from whoever sends it, with whatever token.
 """
 
+import asyncio
 import sys
 from typing import Any
 
@@ -31,6 +32,13 @@ def says_first() -> None:
         finally:
             self.engine.close_batch = closing  # type: ignore[method-assign]  # as it was
 
+    apply = Pipeline._apply
+
+    async def apply_late(self: Pipeline, batch: Any) -> None:
+        await asyncio.sleep(0.05)  # so that a kill meets the gap
+        await apply(self, batch)
+
+    Pipeline._apply = apply_late  # type: ignore[method-assign]  # the sabotage
     Pipeline._write = write  # type: ignore[method-assign]  # the sabotage
 
 
