@@ -123,10 +123,13 @@ async def test_a_server_without_the_session_gets_everything_again(
     assert (await direct.counts())["waiting"] == 3
 
 
-async def test_adding_goes_on_over_a_restart_without_an_error(
-    daemon: DaemonProcess, direct: Queue
+@pytest.mark.parametrize(
+    ("producers", "is_killed"), [(20, False), (100, True)], ids=["restarts", "kills"]
+)
+async def test_adding_goes_on_over_restarts_and_kills_without_an_error_or_a_second_job(
+    daemon: DaemonProcess, direct: Queue, producers: int, is_killed: bool
 ) -> None:
-    """The one that drains refuses jobs with DRAINING; the client waits for the next one."""
+    """One that drains refuses jobs with DRAINING; the client waits for the next one."""
     is_over = asyncio.Event()
     added = 0
 
@@ -136,39 +139,17 @@ async def test_adding_goes_on_over_a_restart_without_an_error(
             await direct.add("n")
             added += 1
 
-    async with asyncio.TaskGroup() as producers:
-        for _ in range(20):
-            producers.create_task(produce())
-        for _ in range(3):
-            before = added
-            while added < before + 100:
-                await asyncio.sleep(0.005)
-            assert await asyncio.to_thread(daemon.stop) == 0
-            await asyncio.to_thread(daemon.start)
-        is_over.set()
-    assert (await direct.counts())["waiting"] == added
-
-
-async def test_pipelined_adding_survives_kills_without_an_error_or_a_second_job(
-    daemon: DaemonProcess, direct: Queue
-) -> None:
-    is_over = asyncio.Event()
-    added = 0
-
-    async def produce() -> None:
-        nonlocal added
-        while not is_over.is_set():
-            await direct.add("n")
-            added += 1
-
-    async with asyncio.TaskGroup() as producers:
-        for _ in range(100):
-            producers.create_task(produce())
+    async with asyncio.TaskGroup() as producing:
+        for _ in range(producers):
+            producing.create_task(produce())
         for _ in range(3):
             before = added
             while added < before + 300:
                 await asyncio.sleep(0.005)
-            daemon.kill()
+            if is_killed:
+                daemon.kill()
+            else:
+                assert await asyncio.to_thread(daemon.stop) == 0
             await asyncio.to_thread(daemon.start)
         is_over.set()
     assert (await direct.counts())["waiting"] == added
