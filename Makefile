@@ -32,7 +32,7 @@ check: install  ## Lint and types
 	$(BIN)/mypy
 
 test: check  ## Everything a newcomer needs to trust it
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 torture: install  ## Faults of all kinds for 20 minutes; SECONDS= bounds it, SEED= repeats one
 	cd tests && ../$(BIN)/python -m support.torture

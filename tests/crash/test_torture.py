@@ -7,7 +7,7 @@ import pytest
 from support import sabotaged_daemon
 from support.torture import Torture, schedule
 
-SECONDS = 40
+SECONDS = 60
 PAUSE_S = 0.8
 """A load that two cores work off beside the faults."""
 
