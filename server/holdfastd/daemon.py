@@ -19,11 +19,9 @@ import uvloop
 
 from holdfastd import VERSION, config, logs
 from holdfastd.clock import SystemClock
-from holdfastd.engine.partition import EngineSettings
 from holdfastd.engine.transitions import InvariantError
-from holdfastd.net.listener import Listener, ListenerSettings
 from holdfastd.observed import Observed
-from holdfastd.pipeline import Pipeline
+from holdfastd.service import Service
 from holdfastd.store.base import StoreError, StoreRefused
 from holdfastd.store.sqlite import SqliteStore
 from holdfastd.web.app import HttpServer, make_app
@@ -51,27 +49,11 @@ class Daemon:
         self._config = settings
         self._clock = SystemClock()
         self._observed = Observed()
-        leases, limits = settings.leases, settings.limits
         store = SqliteStore(settings.data.dir, settings.data.reserve_bytes)
-        engine_settings = EngineSettings(leases.lease_ms, leases.grace_ms, leases.session_ms)
-        self._pipeline = Pipeline(
-            store, self._clock, engine_settings, random.Random(), self._observed
-        )
+        self._service = Service(settings, store, self._clock, random.Random(), self._observed)
+        self._pipeline = self._service.pipeline
         self._pipeline.on_stall = self._on_stall
-        self._listener = Listener(
-            self._pipeline,
-            ListenerSettings(
-                settings.tcp.listen.host,
-                settings.tcp.listen.port,
-                settings.tcp.connections_max,
-                settings.tcp.handshake_timeout_ms / 1000,
-                limits.payload_bytes_max,
-                leases.heartbeat_ms,
-                leases.lease_ms,
-                leases.grace_ms,
-            ),
-            self._observed,
-        )
+        self._listener = self._service.listener
         metrics = Metrics(
             self._pipeline.engine,
             self._observed,
@@ -168,13 +150,10 @@ class Daemon:
         """Say goodbye, write and say what is due, close."""
         self._why_not_ready = "draining"
         logs.event(log, logging.INFO, "draining", "draining: no new leases, no new jobs")
-        await self._listener.drain()
-        self._pipeline.drain()
+        await self._service.say_goodbye()
         try:
             async with asyncio.timeout(DRAIN_S):
-                await self._pipeline.flush()
-                await self._listener.close()
-                await self._pipeline.close()
+                await self._service.close()
         except TimeoutError:
             logs.event(
                 log, logging.WARNING, "drain_timeout", f"not drained within {DRAIN_S:g} s: leaving"

@@ -1,0 +1,49 @@
+"""What serves clients: a pipeline on a store, and the TCP port on the pipeline.
+
+No process, no signals, no HTTP: that is the daemon's. Given another store and another clock it runs
+in a simulation as it does in the daemon.
+"""
+
+from random import Random
+
+from holdfastd.clock import Clock
+from holdfastd.config import Config
+from holdfastd.engine.partition import EngineSettings
+from holdfastd.net.listener import Listener, ListenerSettings
+from holdfastd.observed import Observed
+from holdfastd.pipeline import Pipeline
+from holdfastd.store.base import Store
+
+
+class Service:
+    def __init__(
+        self, settings: Config, store: Store, clock: Clock, random: Random, observed: Observed
+    ):
+        leases, tcp = settings.leases, settings.tcp
+        engine_settings = EngineSettings(leases.lease_ms, leases.grace_ms, leases.session_ms)
+        self.pipeline = Pipeline(store, clock, engine_settings, random, observed)
+        self.listener = Listener(
+            self.pipeline,
+            ListenerSettings(
+                tcp.listen.host,
+                tcp.listen.port,
+                tcp.connections_max,
+                tcp.handshake_timeout_ms / 1000,
+                settings.limits.payload_bytes_max,
+                leases.heartbeat_ms,
+                leases.lease_ms,
+                leases.grace_ms,
+            ),
+            observed,
+        )
+
+    async def say_goodbye(self) -> None:
+        """Lease and accept nothing more, and tell every client."""
+        await self.listener.drain()
+        self.pipeline.drain()
+
+    async def close(self) -> None:
+        """Write and say what is due, close every connection and the store."""
+        await self.pipeline.flush()
+        await self.listener.close()
+        await self.pipeline.close()
