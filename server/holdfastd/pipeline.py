@@ -68,6 +68,8 @@ class Pipeline:
         self._command_count = 0
         self._is_stopping = False
         self._alive_at = 0.0
+        self._behind_at = 0.0
+        """Since when the store is behind, if it is."""
         self.on_pressure: Callable[[bool], None] = lambda pressed: None
         """Called when the store falls behind (True) and when it has caught up (False)."""
         self.on_stall: Callable[[float], None] = lambda seconds: None
@@ -148,6 +150,7 @@ class Pipeline:
         self._wake.set()
         if self._room.is_set() and self.engine.open_job_count > OPEN_JOBS_MAX:
             self._room.clear()
+            self._behind_at = self._clock.monotonic()
             self.on_pressure(True)
 
     # ---- the loop --------------------------------------------------------------------------------
@@ -226,10 +229,17 @@ class Pipeline:
             self._observed.commit_commands.observe(command_count)
         self._observed.commands_waiting -= command_count
         if not self._room.is_set():
-            self._room.set()
-            self.on_pressure(False)
+            self._caught_up()
         if self._outlet is not None:
             self._outlet.send(outputs)
+
+    def _caught_up(self) -> None:
+        """Connections are read again. Their heartbeats wait in them, for as long as nothing was."""
+        moment = self.moment()
+        if moment.monotonic - self._behind_at > STALL_S:
+            self.engine.forgive(moment)
+        self._room.set()
+        self.on_pressure(False)
 
     async def _apply(self, batch: Batch) -> None:
         """Write it, however long the disk is full."""

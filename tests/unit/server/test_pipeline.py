@@ -4,8 +4,10 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
+from holdfastd import pipeline
 from holdfastd.engine import commands
 from holdfastd.engine.changes import Batch
 from holdfastd.engine.outputs import AnswerItems, Output, Refusal, Refuse, Welcome
@@ -17,13 +19,16 @@ from support.engine import new_job
 
 
 class StillClock:
-    """Stands still: nothing here depends on time."""
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
 
     def now_ms(self) -> int:
         return 1_700_000_000_000
 
     def monotonic(self) -> float:
-        return 1_000.0
+        return self.seconds
 
 
 class GatedStore(MemoryStore):
@@ -57,11 +62,10 @@ class Ear:
 class Running:
     def __init__(self) -> None:
         self.store = GatedStore()
+        self.clock = StillClock()
         settings = EngineSettings()
         self.observed = Observed()
-        self.pipeline = Pipeline(
-            self.store, StillClock(), settings, random.Random(1), self.observed
-        )
+        self.pipeline = Pipeline(self.store, self.clock, settings, random.Random(1), self.observed)
         self.ear = Ear()
         self.pipeline.connect(self.ear)
 
@@ -129,3 +133,32 @@ async def test_a_full_disk_refuses_jobs_keeps_its_batch_and_recovers(running: Ru
     await running.pipeline.flush()
     assert running.ear.answers() == [1, 3]
     assert len(running.store.disk.jobs) == 2
+
+
+async def test_no_lease_ends_for_heartbeats_that_were_not_read_while_the_store_was_behind(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "OPEN_JOBS_MAX", 2)
+    running.pipeline.attach(2, commands.Attach("w", "w", (), {}))
+    running.pipeline.submit(2, 1, commands.Subscribe(["q"], 1))
+    running.add(1)
+    await running.pipeline.flush()
+    assert running.pipeline.engine.lease_count == 1
+    running.store.door.clear()
+    running.store.waiting.clear()
+    running.add(2)
+    await running.store.waiting.wait()
+    for request in range(4, 14, 2):
+        running.add(request)
+    behind = running.pipeline.is_behind
+    for _ in range(80):  # 40 s, longer than a lease; the loop runs, so it is no stall
+        running.clock.seconds += 0.5
+        running.pipeline._notice_stall()
+    running.store.door.set()
+    await running.pipeline.flush()
+    assert behind
+    assert not running.pipeline.is_behind
+    running.add(15)
+    await running.pipeline.flush()
+    assert running.pipeline.engine.lease_count == 1
+    assert running.pipeline.engine.queues["q"].stats.attempts_lost == 0
