@@ -1,0 +1,247 @@
+"""A simulated world: one daemon, its disk and clocks, its clients, and what befalls them.
+
+Everything follows from the seed. Producers, workers, an administrator and a listener are the real
+client library; the daemon is the real service on a simulated disk. A nemesis breaks things for a
+while; then all is healed, and the queues must run dry within bounded time.
+"""
+
+import asyncio
+import gc
+import itertools
+import sys
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any, Final
+
+from holdfast.errors import HoldfastError
+from holdfast.packing import unpack
+from holdfastd.engine.model import State
+from holdfastd.store.memory import Disk
+from support.history import History, Stored, judge
+from support.simulation.clients import (
+    BRIEF,
+    DAY_S,
+    JUDGED,
+    PRODUCERS,
+    WORKERS,
+    SimAdmin,
+    SimListener,
+    SimProducer,
+    SimWorker,
+)
+from support.simulation.daemon import SimDaemon
+from support.simulation.loop import Deadlock, SimLoop
+from support.simulation.nemesis import Nemesis
+from support.simulation.network import Network
+from support.simulation.observer import Observer
+from support.simulation.sealed import sealed
+from support.simulation.store import DiskState
+
+START_MS: Final = 1_750_000_000_000
+"""Wall clock at the start: June 2025, arbitrary."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How long things take in one run."""
+
+    heartbeat_s: float
+    lease_s: float
+    grace_s: float
+
+
+SCALES: Final = (Scale(1, 6, 2), Scale(5, 30, 10), Scale(5, 30, 10), Scale(20, 120, 40))
+"""The defaults twice, faster and slower."""
+
+
+@dataclass
+class _IoThread:
+    """What `holdfast.iothread` gives a worker: here its loop is everybody's."""
+
+    loop: SimLoop
+
+
+@dataclass
+class Outcome:
+    """Of one seed."""
+
+    seed: int
+    wrong: list[str]
+    trace: str
+    simulated_s: float
+    steps: int
+    seen: Counter[str] = field(default_factory=Counter)
+
+
+class World:
+    def __init__(self, seed: int, loop: SimLoop):
+        self.loop = loop
+        self.rng = Random(f"world {seed}")
+        self.scale = self.rng.choice(SCALES)
+        self.duration_s = self.scale.heartbeat_s * self.rng.uniform(100, 900)
+        self.history = History()
+        self.disk = Disk()
+        self.disk_state = DiskState(self.rng.choice((0.001, 0.01, 0.1)))
+        self.observer = Observer(self.disk, loop.time, self._stop_now)
+        self.observer.may_lose_lease = self._may_lose_lease
+        self.seen = self.observer.seen
+        delay_max_s = self.rng.choice((0.001, 0.01, 0.05))
+        self.network = loop.network = Network(loop, Random(f"network {seed}"), delay_max_s)
+        self.daemon = SimDaemon(self)
+        self.workers = [SimWorker(self, number) for number in range(WORKERS)]
+        self.producers = [SimProducer(self, number) for number in range(PRODUCERS)]
+        self.admin = SimAdmin(self)
+        self.listener = SimListener(self)
+        self.is_over = False
+        self._wall_shift_s = self._wall_highest_s = 0.0
+        self._disturbed_at = 0.0
+        self._stopped = asyncio.Event()
+        self.serials = itertools.count(1)
+
+    def wall_ms(self) -> float:
+        return START_MS + (self.loop.time() + self._wall_shift_s) * 1000
+
+    def _stop_now(self) -> None:
+        self._stopped.set()
+
+    # ---- a run -----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until it ends, or something is found wrong."""
+        running = asyncio.create_task(self._run())
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
+        for task in (running, stopped):
+            task.cancel()
+        if not self.observer.wrong and running.done():
+            running.result()
+
+    async def _run(self) -> None:
+        self.daemon.start()
+        self.admin.start(self.admin.set_up())
+        await self.admin.task
+        for client in (*self.workers, *self.producers, self.listener):
+            client.go()
+        self.admin.go()
+        await Nemesis(self).rage(self.duration_s)
+        await self._heal()
+        await self._run_dry()
+        self._judge()
+
+    async def _heal(self) -> None:
+        self.is_over = True
+        self.loop.after_step = None
+        self.disk_state = replace(self.disk_state, is_full=False, fails_next=False, hangs_s=0.0)
+        self.daemon.store_state_changed()
+        self.network.is_down_for.clear()
+        for client in list(self.network.connections.values()):
+            for end in (client, client.other):
+                end.go_on()
+        self.daemon.go_on()
+        for worker in self.workers:
+            worker.go_on()
+        self.shift_wall(self._wall_highest_s - self._wall_shift_s + 2 * DAY_S)  # all are due
+        self.admin.start(self.admin.let_all_run())
+        await self.admin.task
+
+    async def _run_dry(self) -> None:
+        """Every job must come to its end: slow handlers, lost leases and backoffs included."""
+        deadline = self.loop.time() + 200 * self.scale.lease_s + 600
+        while self._unfinished():
+            if self.loop.time() > deadline:
+                self.observer.fail(f"not drained after all was healed: {self._unfinished()}")
+                return
+            await asyncio.sleep(self.scale.heartbeat_s)
+        await asyncio.sleep(2 * self.scale.heartbeat_s)  # the last confirmations
+
+    def _unfinished(self) -> Counter[str]:
+        states = (State.WAITING, State.DELAYED, State.ACTIVE)
+        return Counter(row.state.name for row in self.disk.jobs.values() if row.state in states)
+
+    def _judge(self) -> None:
+        names = {row.key: row.name for row in self.disk.queues.values()}
+        for row in self.disk.jobs.values():
+            if names[row.queue] in JUDGED:
+                serial = unpack(row.payload)["serial"]
+                reruns = row.failures + row.crashes + row.releases
+                self.history.stored.append(Stored(serial, row.state.name.lower(), reruns))
+        self._believe_what_was_pruned()
+        for name, serials in judge(self.history).wrong.items():
+            self.observer.fail(f"{name}: {sorted(serials)[:5]}")
+
+    def _believe_what_was_pruned(self) -> None:
+        """The observer has seen that what left the brief queue had ended; with which end, is told
+        by whether an ack was taken."""
+        kept = {job.serial for job in self.history.stored}
+        done = {done.serial for done in self.history.done}
+        runs = Counter(run.serial for run in self.history.runs)
+        for serial in set(self.history.confirmed) | set(runs):
+            if serial.startswith(BRIEF) and serial not in kept:
+                state = "completed" if serial in done else "failed"
+                self.history.stored.append(Stored(serial, state, runs[serial] + 1))
+
+    # ---- what may be, and what must not -----------------------------------------------------
+
+    def disturb(self) -> None:
+        """Something befell all: who loses a lease now has a reason."""
+        self._disturbed_at = self.loop.time()
+
+    def _may_lose_lease(self, name: str) -> bool:
+        for worker in self.workers:
+            if worker.name == name:
+                since = max(self._disturbed_at, worker.disturbed_at)
+                return worker.is_disturbed or self.loop.time() - since < 2 * self.scale.lease_s
+        return True  # of a process that is no more
+
+    def shift_wall(self, seconds: float) -> None:
+        self._wall_shift_s += seconds
+        self._wall_highest_s = max(self._wall_highest_s, self._wall_shift_s)
+
+
+def simulate(seed: int) -> Outcome:
+    """One run from its seed. It collects its own garbage, so that nothing happens by chance."""
+    was_enabled, hook = gc.isenabled(), sys.unraisablehook
+    gc.disable()
+    # Coroutines of killed processes are never resumed; what their clean-up says is of no interest.
+    sys.unraisablehook = lambda _: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            loop = SimLoop()
+            outcome = _simulate(seed, loop)
+            gc.collect()
+            loop.end()
+    finally:
+        sys.unraisablehook = hook
+        if was_enabled:
+            gc.enable()
+    return outcome
+
+
+def _simulate(seed: int, loop: SimLoop) -> Outcome:
+    worlds: list[World] = []
+
+    def now_ms() -> float:
+        return worlds[0].wall_ms() if worlds else START_MS
+
+    with sealed(Random(f"outside {seed}"), now_ms, _IoThread(loop)):
+        world = World(seed, loop)
+        worlds.append(world)
+        loop.set_exception_handler(lambda _, context: _on_error(world, context))
+        try:
+            loop.run_until_complete(world.run())
+        except Deadlock:
+            world.observer.fail("nothing would ever happen again")
+        finally:
+            loop.set_exception_handler(lambda _, context: None)
+            loop.end()
+    observer = world.observer
+    return Outcome(seed, observer.wrong, loop.trace, loop.time(), loop.steps, observer.seen)
+
+
+def _on_error(world: World, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    if error is not None and not isinstance(error, HoldfastError):
+        world.daemon.stray_error(error)
