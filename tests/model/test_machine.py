@@ -565,7 +565,7 @@ class Machine(RuleBasedStateMachine):
                 queue.counts[State.WAITING]
                 and not queue.is_paused
                 and not queue.is_at_concurrency_limit
-                and queue.rate.wait_ms(self.driver.now_ms) <= 0
+                and queue.rate.wait_ms(self.driver.monotonic) <= 0
             )
             for session in self._partition.connections.values():
                 could_take = session.can_take and session.deadline > self.driver.monotonic

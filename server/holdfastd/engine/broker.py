@@ -128,7 +128,7 @@ class Engine:
         partition.epoch = epoch
         partition.next_seq, partition.next_queue, partition.next_session = next_numbers
         for row in queues:
-            partition.know_queue(QueueState.from_row(row))
+            partition.know_queue(QueueState.from_row(row, moment.now_ms, moment.monotonic))
         for session_row in sessions:
             session = Session(session_row.key, session_row.id)
             session.worker = session_row.name

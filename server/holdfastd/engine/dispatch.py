@@ -110,7 +110,7 @@ class Dispatcher:
             queue.ready[session] = None
         ready_at_ms = max(job.created_at_ms, job.run_at_ms)
         queue.stats.wait_seconds.observe(max(0, moment.now_ms - ready_at_ms) / 1000)
-        queue.rate.start(moment.now_ms)
+        queue.rate.start(moment.now_ms, moment.monotonic)
         self._partition.lease(queue, job, session, moment)
         self._partition.take_credit(session)
         self.deliver(queue, job, session.connection)
@@ -119,7 +119,7 @@ class Dispatcher:
             self._partition.emit(queue, EventNumber.ACTIVE, moment, job, details)
 
     def _is_over_rate(self, queue: QueueState, moment: Moment) -> bool:
-        wait_ms = queue.rate.wait_ms(moment.now_ms)
+        wait_ms = queue.rate.wait_ms(moment.monotonic)
         if wait_ms <= 0:
             return False
         queue.stats.throttled_rate += 1

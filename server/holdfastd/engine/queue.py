@@ -1,6 +1,5 @@
 """What the engine holds of one queue in memory."""
 
-from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from holdfastd.engine.changes import Clearing, QueueRow
@@ -58,10 +57,11 @@ class QueueState:
         self.stats = QueueStats()
 
     @classmethod
-    def from_row(cls, row: QueueRow) -> "QueueState":
+    def from_row(cls, row: QueueRow, now_ms: int, monotonic: float) -> "QueueState":
+        """As it was stored; now_ms and monotonic: the start of the daemon."""
         queue = cls(row.key, row.name, row.settings)
         queue.is_paused = row.is_paused
-        queue.rate.full_at_ms = row.rate_full_at_ms
+        queue.rate.resume(row.rate_full_at_ms, now_ms, monotonic)
         queue.counts = list(row.counts)
         queue.clearing = row.clearing
         if queue.counts[State.WAITING]:
@@ -74,7 +74,7 @@ class QueueState:
             self.name,
             self.is_paused,
             self.settings,
-            ceil(self.rate.full_at_ms),  # rounded down, a start could let a job run too early
+            self.rate.full_at_ms,
             tuple(self.counts),
             self.clearing,
         )

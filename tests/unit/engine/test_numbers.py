@@ -86,8 +86,8 @@ def test_no_window_sees_more_starts_than_the_limit_and_its_burst(limit: int, bur
     limiter = RateLimiter(Rate(limit, 1000, burst))
     starts = []
     for now_ms in range(5_000):
-        while limiter.wait_ms(now_ms) <= 0:
-            limiter.start(now_ms)
+        while limiter.wait_ms(now_ms / 1000) <= 0:
+            limiter.start(now_ms, now_ms / 1000)
             starts.append(now_ms)
     assert len(starts) >= limit * 5 * 0.95
     for first, at in enumerate(starts):
@@ -97,14 +97,29 @@ def test_no_window_sees_more_starts_than_the_limit_and_its_burst(limit: int, bur
 
 def test_the_wait_is_until_the_next_start_and_a_clock_set_back_is_bounded() -> None:
     limiter = RateLimiter(Rate(2, 1000, 1))
-    limiter.start(10_000)
-    assert limiter.wait_ms(10_000) == 500
-    assert limiter.wait_ms(10_500) == 0
-    assert limiter.wait_ms(0) <= 500
+    limiter.start(10_000, 3.0)
+    assert limiter.wait_ms(3.0) == 500
+    assert limiter.wait_ms(3.5) == 0
+    after = RateLimiter(Rate(2, 1000, 1))
+    after.resume(limiter.full_at_ms, 10_200, 7.0)
+    assert after.wait_ms(7.0) == 300
+    set_back = RateLimiter(Rate(2, 1000, 1))
+    set_back.resume(limiter.full_at_ms, 0, 7.0)
+    assert set_back.wait_ms(7.0) == 500
+
+
+def test_a_wait_that_has_passed_is_over_whatever_floats_make_of_it() -> None:
+    """A rest of it would be a timer that is due at once, again and again."""
+    limiter = RateLimiter(Rate(7, 1000, 3))
+    monotonic = 123_456.789
+    for _ in range(1_000):
+        monotonic += limiter.wait_ms(monotonic) / 1000
+        assert limiter.wait_ms(monotonic) == 0
+        limiter.start(0, monotonic)
 
 
 def test_without_a_rate_nothing_waits() -> None:
-    assert RateLimiter(None).wait_ms(5) == 0
+    assert RateLimiter(None).wait_ms(5.0) == 0
 
 
 # ---- head ----------------------------------------------------------------------------------------
