@@ -1,9 +1,15 @@
 """The only reader of time on the server; everybody else is given a Clock or a number.
 
 Two clocks, never mixed. `now_ms` is wall time: it is stored and compared after a restart, and it
-may jump when somebody sets it. `monotonic` only rises: it times leases, timers and measurements of
-this process, and means nothing outside it. When the wall clock is set back, delayed jobs come due
-later by as much and nothing else changes: no lease is timed by it.
+may jump when somebody sets it. `monotonic` only rises: it times leases, rate limits, timers and
+measurements of this process, and means nothing outside it.
+
+What a jump of the wall clock changes, and nothing else:
+
+- set forward, delayed jobs that are due by the new time run now, in order, some with each batch,
+  within the limits of their queues; set back, those not yet due come due later by as much;
+- nothing is removed for its age (finished jobs, sessions) until the clock has been steady for as
+  long as that age, or an hour: a false time is put right before it costs anything.
 """
 
 import time

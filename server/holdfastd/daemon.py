@@ -53,6 +53,7 @@ class Daemon:
         self._service = Service(settings, store, self._clock, random.Random(), self._observed)
         self._pipeline = self._service.pipeline
         self._pipeline.on_stall = self._on_stall
+        self._pipeline.on_jump = self._on_jump
         self._listener = self._service.listener
         metrics = Metrics(
             self._pipeline.engine,
@@ -165,6 +166,11 @@ class Daemon:
     def _on_stall(self, seconds: float) -> None:
         text = f"the daemon did not run for {seconds:.1f} s: no lease ends for that"
         logs.event(log, logging.WARNING, "stalled", text, seconds=round(seconds, 1))
+
+    def _on_jump(self, seconds: float) -> None:
+        way = "forward" if seconds > 0 else "back"
+        text = f"the wall clock was set {way} by {abs(seconds):,.0f} s: see docs/reliability.md"
+        logs.event(log, logging.WARNING, "clock_jump", text, seconds=round(seconds))
 
     async def _sample_lag(self) -> None:
         while True:

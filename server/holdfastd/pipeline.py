@@ -35,6 +35,9 @@ ALIVE_S: Final = 0.25
 """How often the loop is seen to run."""
 STALL_S: Final = 0.75
 """Longer than that between two looks, and it did not run: three times ALIVE_S."""
+JUMP_S: Final = 60.0
+"""The wall clock moved so much more or less than the monotonic one between two looks: somebody set
+it, or the machine was asleep. NTP clients step by seconds; arbitrary."""
 
 
 class Outlet(Protocol):
@@ -67,13 +70,16 @@ class Pipeline:
         self._stopped = asyncio.Event()
         self._command_count = 0
         self._is_stopping = False
-        self._alive_at = 0.0
+        self._seen = Moment(0, 0.0)
+        """When the loop was last seen to run."""
         self._behind_at = 0.0
         """Since when the store is behind, if it is."""
         self.on_pressure: Callable[[bool], None] = lambda pressed: None
         """Called when the store falls behind (True) and when it has caught up (False)."""
         self.on_stall: Callable[[float], None] = lambda seconds: None
         """Called after the process did not run for so many seconds."""
+        self.on_jump: Callable[[float], None] = lambda seconds: None
+        """Called after the wall clock was set forward (> 0) or back by so many seconds."""
 
     @property
     def epoch(self) -> int:
@@ -161,7 +167,7 @@ class Pipeline:
         Raises:
             StoreBroken, StoreDeposed: the process must end at once.
         """
-        self._alive_at = self._clock.monotonic()
+        self._seen = self.moment()
         self._beat()
         try:
             while not self._is_stopping:
@@ -172,23 +178,30 @@ class Pipeline:
 
     def _beat(self) -> None:
         """Notice, every now and then, that the loop runs."""
-        self._notice_stall()
+        self._look_at_clocks()
         if not self._stopped.is_set():
             asyncio.get_running_loop().call_later(ALIVE_S, self._beat)
 
-    def _notice_stall(self) -> None:
-        """If the process was stopped for a while (or the machine was), heartbeats have come that
-        are not read yet: before anything is timed, the engine learns that nobody was silent."""
-        moment = self.moment()
-        stalled_s = moment.monotonic - self._alive_at
-        self._alive_at = moment.monotonic
-        if stalled_s > STALL_S:
+    def _look_at_clocks(self) -> Moment:
+        """The time, in which the engine knows of what happened to the clocks. If the process was
+        stopped for a while (or the machine was), heartbeats have come that are not read yet:
+        before anything is timed, the engine learns that nobody was silent. If the wall clock
+        jumped, it learns that too, and what is due by the new time is done now."""
+        before, moment = self._seen, self.moment()
+        self._seen = moment
+        passed_s = moment.monotonic - before.monotonic
+        if passed_s > STALL_S:
             self.engine.forgive(moment)
-            self.on_stall(stalled_s)
+            self.on_stall(passed_s)
+        jumped_s = (moment.now_ms - before.now_ms) / 1000 - passed_s
+        if abs(jumped_s) > JUMP_S:
+            self.engine.distrust(moment)
+            self._wake.set()
+            self.on_jump(jumped_s)
+        return moment
 
     async def _cycle(self) -> None:
-        self._notice_stall()
-        self.engine.tick(self.moment())
+        self.engine.tick(self._look_at_clocks())
         await self._write()
         await self._read()
         if self.store.needs_checkpoint():

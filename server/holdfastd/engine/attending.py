@@ -139,11 +139,16 @@ class Attending:
 
     def forget_absent(self, moment: Moment) -> None:
         """Drop sessions that were not seen for session_ms and hold nothing; some at a time."""
-        before_ms = moment.now_ms - self._partition.settings.session_ms
+        session_ms = self._partition.settings.session_ms
+        if not self._partition.trusts_age(session_ms, moment):
+            return
         absent = [
             session
             for session in self._partition.sessions.values()
-            if session.connection is None and not session.leases and session.seen_at_ms < before_ms
+            if session.connection is None and not session.leases
         ]
-        for session in absent[:SESSIONS_FORGOTTEN_PER_TICK_MAX]:
+        for session in absent:  # seen at a time that was false, and yet to come
+            session.seen_at_ms = min(session.seen_at_ms, moment.now_ms)
+        old = [session for session in absent if session.seen_at_ms < moment.now_ms - session_ms]
+        for session in old[:SESSIONS_FORGOTTEN_PER_TICK_MAX]:
             self._partition.forget_session(session)

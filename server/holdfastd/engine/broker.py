@@ -126,6 +126,7 @@ class Engine:
         """Start from what is stored. Every session with leases gets a full grace."""
         partition = self._partition
         partition.epoch = epoch
+        partition.steady_since = moment.monotonic
         partition.next_seq, partition.next_queue, partition.next_session = next_numbers
         for row in queues:
             partition.know_queue(QueueState.from_row(row, moment.now_ms, moment.monotonic))
@@ -576,6 +577,10 @@ class Engine:
     def forgive(self, moment: Moment) -> None:
         """Nobody could be heard for a while: every lease gets a full grace, as after a restart."""
         self._attending.forgive(moment)
+
+    def distrust(self, moment: Moment) -> None:
+        """The wall clock has jumped: see Partition.trusts_age."""
+        self._partition.steady_since = moment.monotonic
 
     def next_tick_s(self, moment: Moment) -> float:
         """Seconds until `tick` has something to do; 0 = now."""

@@ -49,6 +49,10 @@ from holdfastd.engine.transitions import Event, InvariantError, move
 
 DELAYED_HEAD_JOBS_MAX: Final = 10_000
 """Delayed jobs in memory, without payload: some 5 MB; the rest is read as they come due."""
+TRUST_MS: Final = 3_600_000
+"""So long without a jump, and the wall clock is believed in what it says of ages: three times the
+longest pause of an NTP client between two looks (1,024 s), so that a false time is put right
+before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,9 @@ class Partition:
         self.open = OpenBatch()
         self.sated: list[Session] = []
         """They were pushed as much as the last batch might hold; the next one goes on."""
+        self.steady_since = 0.0
+        """Monotonic seconds: since then the wall clock has not jumped, as far as this start of the
+        daemon knows."""
         self.is_draining = False
         """Nothing is leased any more: the daemon is going down."""
         self.deadlines: list[tuple[float, SessionKey]] = []
@@ -136,6 +143,14 @@ class Partition:
     def take_token(self) -> Token:
         self._token_counter += 1
         return Token((self.epoch << TOKEN_COUNTER_BITS) + self._token_counter)
+
+    # ---- time ------------------------------------------------------------------------------
+
+    def trusts_age(self, age_ms: int, moment: Moment) -> bool:
+        """Something may be dropped for being so old: the wall clock has been steady for as long,
+        or for TRUST_MS. What is dropped does not come back when a false time is put right."""
+        steady_ms = (moment.monotonic - self.steady_since) * 1000
+        return steady_ms >= min(age_ms, TRUST_MS)
 
     # ---- queues ----------------------------------------------------------------------------
 

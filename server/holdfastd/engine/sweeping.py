@@ -55,12 +55,15 @@ class Sweeping:
                 return
 
     def prune_old(self, queue: QueueState, moment: Moment) -> None:
-        """Called now and then: drop what is older than its bound, or too much by now."""
+        """Called now and then: drop what is older than its bound, or too much by now. Nothing is
+        dropped for its age while the wall clock is not to be trusted."""
         if queue.is_pruning:
             return
         for state in FINISHED:
             keep = _keep(queue, state)
-            if keep.age_ms is not None and queue.counts[state]:
+            if keep.age_ms is None or not queue.counts[state]:
+                continue
+            if self._partition.trusts_age(keep.age_ms, moment):
                 before_ms = moment.now_ms - keep.age_ms
                 self._prune(queue, FinishedPage(queue.key, state, before_ms, STEP_JOBS_MAX))
         self.prune_if_over(queue, to_the_job=True)

@@ -5,8 +5,8 @@ import pytest
 
 from holdfastd.engine import commands
 from holdfastd.engine.broker import PROMOTED_PER_TICK_MAX
-from holdfastd.engine.model import QueueSettings, Rate, State
-from support.engine import SETTINGS, Driver, P, W, ids_of, new_job
+from holdfastd.engine.model import Keep, QueueSettings, Rate, Retention, State
+from support.engine import SETTINGS, Driver, P, V, W, ids_of, new_job
 
 DAY_MS = 86_400_000
 JUMPS = [DAY_MS, -DAY_MS, 3_650 * DAY_MS, -3_650 * DAY_MS]
@@ -76,3 +76,82 @@ def test_a_rate_is_kept_over_a_restart(driver: Driver) -> None:
     driver.pass_time(3.001)
     driver.beat(W)
     assert (again, len(driver.take(W))) == (5, 3)
+
+
+# ---- what is dropped for its age ------------------------------------------------------------
+
+
+def finished(driver: Driver, age_ms: int) -> None:
+    """A job that is done, in a queue that keeps such for age_ms."""
+    keep = Keep(age_ms, None)
+    settings = QueueSettings(retention=Retention(keep, keep, keep))
+    driver.ask(P, commands.Configure("q", settings))
+    driver.ack(W, driver.lease())
+
+
+def jump(driver: Driver, jump_ms: int) -> None:
+    """As the pipeline does it."""
+    driver.now_ms += jump_ms
+    driver.engine.distrust(driver.moment)
+
+
+def pass_minutes(driver: Driver, count: int) -> None:
+    for _ in range(count):
+        driver.pass_time(61)
+
+
+def test_a_false_time_that_is_put_right_within_the_hour_drops_nothing(driver: Driver) -> None:
+    finished(driver, DAY_MS)
+    pass_minutes(driver, 70)
+    for jump_ms in (3_650 * DAY_MS, -3_650 * DAY_MS):
+        jump(driver, jump_ms)
+        pass_minutes(driver, 50)
+        assert driver.counts("q") == {"completed": 1}
+
+
+def test_a_new_time_that_stays_is_believed(driver: Driver) -> None:
+    finished(driver, DAY_MS)
+    jump(driver, 2 * DAY_MS)
+    pass_minutes(driver, 61)
+    assert driver.counts("q") == {}
+
+
+def test_a_short_age_is_waited_for_and_no_more(driver: Driver) -> None:
+    finished(driver, 120_000)
+    jump(driver, DAY_MS)
+    pass_minutes(driver, 1)
+    assert driver.counts("q") == {"completed": 1}
+    pass_minutes(driver, 3)
+    assert driver.counts("q") == {}
+
+
+def test_a_machine_that_wakes_up_with_a_false_time_drops_nothing_at_its_start(
+    driver: Driver,
+) -> None:
+    finished(driver, DAY_MS)
+    driver.now_ms += 3_650 * DAY_MS
+    driver.start()
+    pass_minutes(driver, 50)
+    assert driver.counts("q") == {"completed": 1}
+
+
+@pytest.mark.parametrize("jump_ms", JUMPS)
+def test_an_absent_session_is_remembered_over_a_jump(driver: Driver, jump_ms: int) -> None:
+    driver.attach(V, "v")
+    driver.add(V, "q", "a")
+    driver.detach(V)
+    jump(driver, jump_ms)
+    pass_minutes(driver, 50)
+    assert "v" in driver.engine.sessions
+
+
+def test_a_session_that_was_seen_in_a_false_future_is_forgotten_in_time(driver: Driver) -> None:
+    jump(driver, 3_650 * DAY_MS)
+    driver.attach(V, "v")
+    driver.add(V, "q", "a")
+    driver.detach(V)
+    jump(driver, -3_650 * DAY_MS)
+    pass_minutes(driver, 61)
+    driver.pass_time(SETTINGS.session_ms / 1000)
+    driver.pass_time(61)
+    assert "v" not in driver.engine.sessions

@@ -10,7 +10,7 @@ import pytest_asyncio
 from holdfastd import pipeline
 from holdfastd.engine import commands
 from holdfastd.engine.changes import Batch
-from holdfastd.engine.outputs import AnswerItems, Output, Refusal, Refuse, Welcome
+from holdfastd.engine.outputs import AnswerItems, Deliver, Output, Refusal, Refuse, Welcome
 from holdfastd.engine.partition import EngineSettings
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
@@ -22,10 +22,11 @@ class StillClock:
     """Stands still until it is moved."""
 
     def __init__(self) -> None:
+        self.wall_ms = 1_700_000_000_000
         self.seconds = 1_000.0
 
     def now_ms(self) -> int:
-        return 1_700_000_000_000
+        return self.wall_ms
 
     def monotonic(self) -> float:
         return self.seconds
@@ -153,7 +154,7 @@ async def test_no_lease_ends_for_heartbeats_that_were_not_read_while_the_store_w
     behind = running.pipeline.is_behind
     for _ in range(80):  # 40 s, longer than a lease; the loop runs, so it is no stall
         running.clock.seconds += 0.5
-        running.pipeline._notice_stall()
+        running.pipeline._look_at_clocks()
     running.store.door.set()
     await running.pipeline.flush()
     assert behind
@@ -162,3 +163,22 @@ async def test_no_lease_ends_for_heartbeats_that_were_not_read_while_the_store_w
     await running.pipeline.flush()
     assert running.pipeline.engine.lease_count == 1
     assert running.pipeline.engine.queues["q"].stats.attempts_lost == 0
+
+
+async def test_a_jump_of_the_wall_clock_is_noticed_and_what_is_due_then_is_done(
+    running: Running,
+) -> None:
+    jumps: list[float] = []
+    running.pipeline.on_jump = jumps.append
+    due = new_job("due", run_at_ms=running.clock.wall_ms + 86_400_000)
+    running.pipeline.submit(1, 1, commands.Subscribe(["q"], 1))
+    running.pipeline.submit(1, 2, commands.Enqueue("q", [(0, due)], []))
+    await running.pipeline.flush()
+    running.clock.wall_ms += 86_400_000
+    async with asyncio.timeout(5):  # nothing else wakes the pipeline
+        while not any(isinstance(output, Deliver) for output in running.ear.heard):
+            await asyncio.sleep(0.01)
+    assert jumps == [86_400]
+    running.clock.wall_ms -= 30_000
+    await running.pipeline.flush()
+    assert jumps == [86_400], "steps of seconds are what NTP does"
