@@ -1,7 +1,9 @@
 """A real daemon in a process of its own."""
 
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +11,22 @@ from pathlib import Path
 from typing import Final, Self
 
 START_S: Final = 15.0
+PORTS: Final = range(10_000, 32_768)
+"""Below those that Linux gives to outgoing connections: one of these could have the port of a
+daemon that is down, which then could not start again."""
 READY: Final = re.compile(r"READY .* listening on (\S+), http on (\S+), ([\d,]+) jobs recovered")
+
+
+def free_port() -> int:
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class DaemonProcess:
@@ -25,8 +42,8 @@ class DaemonProcess:
         self.environment = environment
         self.program = ["-m", "holdfastd"]
         """What Python runs; `support.faulty_daemon` has another one."""
-        self.address = "127.0.0.1:0"
-        self.http_address = "127.0.0.1:0"
+        self.address = f"127.0.0.1:{free_port()}"
+        self.http_address = f"127.0.0.1:{free_port()}"
         self.jobs_recovered = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._log = directory.parent / f"{directory.name}.log"
