@@ -2,14 +2,22 @@
 
 says_first: what a batch leads to is said 50 ms before the batch is written.
 no_fence: an ack is taken from whoever sends it, with whatever token.
+wall_leases: leases are timed by the wall clock, and what happens to it is not noticed.
+wall_rates: so are rate limits.
+believes: the wall clock is believed in what it says of ages, whatever it did.
 """
 
 import asyncio
 import sys
+import time
 from typing import Any
 
 from holdfastd.__main__ import main
+from holdfastd.clock import SystemClock
+from holdfastd.engine.broker import Engine
+from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.model import Token
+from holdfastd.engine.partition import Partition
 from holdfastd.engine.working import Working
 from holdfastd.pipeline import Pipeline
 
@@ -59,6 +67,30 @@ def no_fence() -> None:
     Working.ack = unfenced  # type: ignore[method-assign]  # the sabotage
 
 
+def wall_leases() -> None:
+    SystemClock.monotonic = lambda self: time.time()  # type: ignore[method-assign]  # the sabotage
+    Engine.forgive = lambda self, moment: None  # type: ignore[method-assign]  # the sabotage
+
+
+def wall_rates() -> None:
+    wait_ms, start = RateLimiter.wait_ms, RateLimiter.start
+
+    def wait_by_wall_ms(self: RateLimiter, monotonic: float) -> float:
+        return wait_ms(self, time.time())
+
+    def start_by_wall(self: RateLimiter, now_ms: int, monotonic: float) -> None:
+        start(self, now_ms, time.time())
+
+    RateLimiter.wait_ms = wait_by_wall_ms  # type: ignore[method-assign]  # the sabotage
+    RateLimiter.start = start_by_wall  # type: ignore[method-assign]  # the sabotage
+
+
+def believes() -> None:
+    Partition.trusts_age = lambda self, age_ms, moment: True  # type: ignore[method-assign]  # the sabotage
+
+
+RULES = (says_first, no_fence, wall_leases, wall_rates, believes)
+
 if __name__ == "__main__":
-    {"says_first": says_first, "no_fence": no_fence}[sys.argv.pop(1)]()
+    {rule.__name__: rule for rule in RULES}[sys.argv.pop(1)]()
     main()
