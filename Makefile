@@ -41,7 +41,7 @@ format: install  ## Put the code in form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## Measure this machine; QUICK=1 for one short run
+bench: install  ## Measure this machine; QUICK=1 one short run, ONLY=enqueue,drain, BACKLOG=10m
 	$(BIN)/python -m bench
 
 clean:  ## Remove what was made

@@ -1,0 +1,28 @@
+"""Results as files: what was found, with the machine, the commit and the date."""
+
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any, Final
+
+RESULTS: Final = Path(__file__).parent / "results"
+
+
+def save(kind: str, result: dict[str, Any]) -> Path:
+    """kind: "holdfast" or "peers". Returns where it is."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    return path
+
+
+def print_machine(machine: dict[str, object]) -> None:
+    print(" ".join(f"{key}={value}" for key, value in machine.items()))
+
+
+def print_figures(figures: dict[str, list[float]]) -> None:
+    print(f"{'':<58}{'median':>12}{'min':>12}{'max':>12}")
+    for name, values in figures.items():
+        cells = "".join(f"{pick(values):>12,.2f}" for pick in (statistics.median, min, max))
+        print(f"{name:<58}{cells}")
