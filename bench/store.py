@@ -177,7 +177,7 @@ async def run(options: argparse.Namespace, directory: Path) -> dict[str, object]
             tuple(f"0193a4b2-7c1f-7000-8000-{seq:012x}" for seq in range(last, last + 1000)),
         ),
         "by_seq_500": JobsBySeq(tuple(Seq(seq) for seq in range(last, last + 500)), 10**7),
-        "queue_1000": QueuePage(QUEUE, (State.WAITING,), Seq(options.backlog // 2), 1000),
+        "queue_1000": QueuePage(QUEUE, State.WAITING, (0, options.backlog // 2), 1000),
     }
     for name, read in reads.items():
         figures[f"{name}_ms"] = round(await read_ms(bench, read), 2)

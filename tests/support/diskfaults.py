@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 from holdfastd.engine import commands
 from holdfastd.engine.changes import Batch, JobRow, JobsBySeq, QueuePage
-from holdfastd.engine.model import QueueKey, Seq, State
+from holdfastd.engine.model import QueueKey, State
 from holdfastd.store import sqlite
 from holdfastd.store.base import Recovered, StoreBroken, StoreError, StoreFull, StoreRefused
 from holdfastd.store.memory import MemoryStore
@@ -278,8 +278,8 @@ async def _rows(store: SqliteStore, recovered: Recovered) -> Rows:
     """Every job, whole, by queue and number."""
     rows: Rows = []
     for queue in sorted(recovered.queues, key=lambda queue: queue.key):
-        page = (await store.read([QueuePage(queue.key, tuple(State), Seq(0), ROWS_MAX)]))[0]
-        seqs = tuple(row.seq for row in page.rows)
+        pages = await store.read([QueuePage(queue.key, state, None, ROWS_MAX) for state in State])
+        seqs = tuple(sorted(row.seq for page in pages for row in page.rows))
         rows += (await store.read([JobsBySeq(seqs, 2**40)]))[0].rows
     return rows
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfastd.engine.changes import Batch, JobsBySeq, Page, QueuePage, Read
-from holdfastd.engine.model import QueueKey, Seq, State
+from holdfastd.engine.model import QueueKey, State
 from holdfastd.store.base import Recovered
 from holdfastd.store.memory import Disk
 from holdfastd.store.sqlite import SqliteStore
@@ -54,9 +54,8 @@ class SqliteDriver(Driver):
         everything: list[Any] = []
         queues = list(self.engine.queues.values())
         for queue in queues:
-            read = QueuePage(QueueKey(queue.key), tuple(State), Seq(0), 100_000)
-            bare = self.pages([read])[0].rows
-            seqs = tuple(row.seq for row in bare)
+            reads = [QueuePage(QueueKey(queue.key), state, None, 100_000) for state in State]
+            seqs = tuple(sorted(row.seq for page in self.pages(list(reads)) for row in page.rows))
             everything += self.pages([JobsBySeq(seqs, 10**9)])[0].rows
         return everything
 

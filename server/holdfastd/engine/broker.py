@@ -55,20 +55,22 @@ PROMOTED_PER_TICK_MAX: Final = 1_000
 HOUSEKEEPING_S: Final = 60.0
 """How often old jobs and absent sessions are looked for; arbitrary."""
 
-MUTATING: Final = (
-    commands.Enqueue,
-    commands.Ack,
-    commands.Fail,
-    commands.Release,
-    commands.Remove,
-    commands.Promote,
-    commands.Retry,
-    commands.Change,
-    commands.Pause,
-    commands.Resume,
-    commands.Configure,
-    commands.Drain,
-    commands.Obliterate,
+MUTATING: Final[frozenset[type[Command]]] = frozenset(
+    {
+        commands.Enqueue,
+        commands.Ack,
+        commands.Fail,
+        commands.Release,
+        commands.Remove,
+        commands.Promote,
+        commands.Retry,
+        commands.Change,
+        commands.Pause,
+        commands.Resume,
+        commands.Configure,
+        commands.Drain,
+        commands.Obliterate,
+    }
 )
 """Commands whose request number is stored in the batch that holds their effect."""
 
@@ -149,7 +151,7 @@ class Engine:
         if any(queue.counts[State.DELAYED] for queue in partition.queues.values()):
             partition.delayed.horizon = NOTHING
         for queue in partition.queues.values():
-            self._sweeping.go_on(queue)
+            self._sweeping.go_on(queue, moment)
             self._dispatcher.dispatch(queue, moment)
         self._read_delayed_if_low()
 
@@ -218,8 +220,8 @@ class Engine:
         session = self._partition.connections.get(connection)
         if session is None:
             return
-        waits_its_turn = bool(session.parked) and not isinstance(command, commands.Heartbeat)
-        if (waits_its_turn and request) or self._missing(session, command):
+        waits_its_turn = session.parked and request and type(command) is not commands.Heartbeat
+        if waits_its_turn or self._missing(session, command):
             self._park(session, request, command)
         else:
             self._execute(session, request, command, {}, moment)
@@ -228,7 +230,7 @@ class Engine:
         self, session: Session, request: int, command: Command, found: Found, moment: Moment
     ) -> None:
         partition = self._partition
-        if isinstance(command, MUTATING):
+        if type(command) in MUTATING:
             if request <= session.last_request:
                 self._refuse(
                     session,
@@ -259,6 +261,8 @@ class Engine:
                 ids = [(command.queue, command.id)]
             case _:
                 return []
+        if not ids:
+            return []
         queues = self._partition.queues
         return [(queue, id) for name, id in ids if (queue := queues.get(name)) is not None]
 
@@ -483,7 +487,7 @@ class Engine:
         queue = self._clearable(session, request, command.queue)
         if queue is not None:
             done = self._answer_later(session, request)
-            self._sweeping.drain(queue, command.delayed, done)
+            self._sweeping.drain(queue, command.delayed, done, moment)
 
     def _obliterate(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
@@ -499,7 +503,7 @@ class Engine:
                 f"queue {queue.name} has {queue.active_count} active jobs: wait, or force it",
             )
             return
-        self._sweeping.obliterate(queue, self._answer_later(session, request))
+        self._sweeping.obliterate(queue, self._answer_later(session, request), moment)
 
     def _clearable(self, session: Session, request: int, name: str) -> QueueState | None:
         queue = self._partition.queues.get(name)

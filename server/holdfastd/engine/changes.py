@@ -6,7 +6,7 @@ an active job. A batch applied twice would change nothing: rows are keyed, count
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from holdfastd.engine.model import (
     AttemptOutcome,
@@ -19,6 +19,9 @@ from holdfastd.engine.model import (
     State,
     Token,
 )
+
+Key: TypeAlias = tuple[int, int]
+"""A place in an order of jobs."""
 
 
 class AddedRow(NamedTuple):
@@ -214,33 +217,50 @@ class Batch:
 
 
 # ---- what the engine wants to read --------------------------------------------------------------
+# Dataclasses and not named tuples: they are keys, and those of two kinds are never equal.
 
 
-class WaitingPage(NamedTuple):
+def key_of(state: State, row: JobRow) -> Key:
+    """The place of a row among those of its state, in the order of an index: waiting (priority,
+    order); delayed (run_at_ms, seq); active (token, seq); finished (finished_at_ms, seq)."""
+    if state is State.WAITING:
+        return row.priority, row.order
+    if state is State.DELAYED:
+        return row.run_at_ms, row.seq
+    if state is State.ACTIVE:
+        return row.token, row.seq
+    return row.finished_at_ms, row.seq
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingPage:
     """Waiting jobs of a queue in (priority, order), after that key (None: from the first), with
     payloads; at most `limit` rows, and cut after the row that passes `bytes_max` of payload."""
 
     queue: QueueKey
-    after: tuple[int, int] | None
+    after: Key | None
     limit: int
     bytes_max: int
 
 
-class DelayedPage(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DelayedPage:
     """Delayed jobs of all queues in (run_at_ms, seq), after that key, without payloads."""
 
-    after: tuple[int, int] | None
+    after: Key | None
     limit: int
 
 
-class JobsById(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class JobsById:
     """The jobs with these ids, without payloads; ids that do not exist are left out."""
 
     queue: QueueKey
     ids: tuple[str, ...]
 
 
-class JobsBySeq(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class JobsBySeq:
     """These jobs with their payloads, for delivery; missing ones are left out. At most as many,
     in the order given, as fit `bytes_max` of payload (always at least one)."""
 
@@ -248,7 +268,8 @@ class JobsBySeq(NamedTuple):
     bytes_max: int
 
 
-class FinishedPage(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FinishedPage:
     """The oldest finished jobs of a queue in a state, by (finished_at_ms, seq): their seqs alone,
     which an index has, since they are only read to be removed.
     before_ms: only those finished before that instant, None = any."""
@@ -259,12 +280,14 @@ class FinishedPage(NamedTuple):
     limit: int
 
 
-class QueuePage(NamedTuple):
-    """Jobs of a queue in any of these states by seq, after that one, without payloads."""
+@dataclass(frozen=True, slots=True)
+class QueuePage:
+    """Jobs of a queue in a state after a key (see key_of; None: from the first), without
+    payloads."""
 
     queue: QueueKey
-    states: tuple[State, ...]
-    after: Seq
+    state: State
+    after: Key | None
     limit: int
 
 

@@ -8,8 +8,7 @@ head: order is kept. Nothing here is durable by itself; the lease is, with the o
 from heapq import heappush
 from typing import Final
 
-from holdfastd.engine.changes import JobRow, JobsBySeq, Page, WaitingPage
-from holdfastd.engine.head import Key
+from holdfastd.engine.changes import JobRow, JobsBySeq, Key, Page, WaitingPage
 from holdfastd.engine.model import Change, FailReason, Job, QueueKey, Seq, State, Token
 from holdfastd.engine.partition import EventNumber, Moment, Partition
 from holdfastd.engine.queue import (
@@ -139,7 +138,9 @@ class Dispatcher:
             head.clear(horizon=None)
             return
         queue.is_reading_page = True
-        read = WaitingPage(queue.key, head.page_after(), head.count_max, HEAD_BYTES_MAX)
+        # A quarter of a head at a time: nothing is written meanwhile.
+        jobs_max = max(1, head.count_max // 4)
+        read = WaitingPage(queue.key, head.page_after(), jobs_max, HEAD_BYTES_MAX // 4)
         self._partition.wanted[read] = self._place_page
 
     def _place_page(self, read: WaitingPage, page: Page, moment: Moment) -> None:

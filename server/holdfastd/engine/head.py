@@ -17,9 +17,9 @@ when most entries are such, they are swept out.
 from heapq import heappop, heappush
 from typing import Final, TypeAlias
 
+from holdfastd.engine.changes import Key
 from holdfastd.engine.model import Job
 
-Key: TypeAlias = tuple[int, int]
 Entry: TypeAlias = tuple[int, int, Job]
 
 NOTHING: Final[Key] = (-(2**63), -(2**63))
@@ -49,12 +49,12 @@ class Head:
 
     @property
     def is_low(self) -> bool:
-        """A quarter is left, and there may be more on disk: time to read a page. Few jobs are not
-        low while their payloads fill it: what was read would find no room."""
+        """Half is left, and there may be more on disk: time to read a page. Few jobs are not low
+        while their payloads fill it: what was read would find no room."""
         return (
             self.horizon is not None
-            and self.count <= self.count_max // 4
-            and (self.bytes_max is None or self.bytes <= self.bytes_max // 4)
+            and self.count <= self.count_max // 2
+            and (self.bytes_max is None or self.bytes <= self.bytes_max // 2)
         )
 
     @property

@@ -4,20 +4,31 @@ Each step reads one page of candidates, removes those that still qualify, and as
 page; in between, everything else goes on. A step that is lost with a crash is simply done again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from holdfastd.engine.administering import Administering
-from holdfastd.engine.changes import Clearing, FinishedPage, Page, QueuePage
+from holdfastd.engine.changes import Clearing, FinishedPage, Key, Page, QueuePage, key_of
 from holdfastd.engine.dispatch import Dispatcher
 from holdfastd.engine.head import NOTHING
-from holdfastd.engine.model import FINISHED, Keep, Seq, State
+from holdfastd.engine.model import FINISHED, Job, Keep, Seq, State
 from holdfastd.engine.outputs import RevokeReason
 from holdfastd.engine.partition import EventNumber, Moment, Partition
 from holdfastd.engine.queue import QueueState
 
+SWEPT: Final = (
+    State.ACTIVE,
+    State.BLOCKED,
+    State.DELAYED,
+    State.WAITING,
+    State.COMPLETED,
+    State.FAILED,
+    State.CANCELLED,
+)
+"""The order in which a queue is cleared: a job that moves on by itself meanwhile moves to a state
+that comes later."""
 STEP_JOBS_MAX: Final = 1_000
 """Jobs removed at a time: some 10 ms of one batch."""
 PRUNE_SLACK_JOBS: Final = 500
@@ -31,6 +42,8 @@ class _Sweep:
 
     queue: QueueState
     clearing: Clearing
+    states: list[State]
+    """Those that are not done, in the order of SWEPT."""
     done: Callable[[int], None]
     """Called with the number of jobs removed when all is done."""
     removed: int = 0
@@ -88,47 +101,68 @@ class Sweeping:
 
     # ---- drain and obliterate ----------------------------------------------------------------
 
-    def drain(self, queue: QueueState, delayed: bool, done: Callable[[int], None]) -> None:
+    def drain(
+        self, queue: QueueState, delayed: bool, done: Callable[[int], None], moment: Moment
+    ) -> None:
         states = (State.WAITING, State.DELAYED) if delayed else (State.WAITING,)
-        self._clear(queue, Clearing(states, self._last_seq(), False), done)
+        self._clear(queue, Clearing(states, self._last_seq(), False), done, moment)
 
-    def obliterate(self, queue: QueueState, done: Callable[[int], None]) -> None:
-        self._clear(queue, Clearing(tuple(State), self._last_seq(), True), done)
+    def obliterate(self, queue: QueueState, done: Callable[[int], None], moment: Moment) -> None:
+        self._clear(queue, Clearing(tuple(State), self._last_seq(), True), done, moment)
 
     def _last_seq(self) -> Seq:
         return Seq(self._partition.next_seq - 1)
 
-    def _clear(self, queue: QueueState, clearing: Clearing, done: Callable[[int], None]) -> None:
+    def _clear(
+        self,
+        queue: QueueState,
+        clearing: Clearing,
+        done: Callable[[int], None],
+        moment: Moment,
+    ) -> None:
         queue.clearing = clearing
         self._partition.open.queues[queue] = None
         self._partition.forget_unchanged(queue, queue.head.clear(NOTHING))
-        self._want_page(_Sweep(queue, clearing, done), Seq(0))
+        states = [state for state in SWEPT if state in clearing.states]
+        self._sweep_on(_Sweep(queue, clearing, states, done), moment)
 
-    def go_on(self, queue: QueueState) -> None:
+    def go_on(self, queue: QueueState, moment: Moment) -> None:
         """After a restart: finish what was begun."""
         if queue.clearing is not None:
-            self._clear(queue, queue.clearing, lambda removed: None)
+            self._clear(queue, queue.clearing, lambda removed: None, moment)
 
-    def _want_page(self, sweep: _Sweep, after: Seq) -> None:
-        read = QueuePage(sweep.queue.key, sweep.clearing.states, after, STEP_JOBS_MAX)
+    def _sweep_on(self, sweep: _Sweep, moment: Moment) -> None:
+        """Go to the next state that has any job."""
+        while sweep.states and not sweep.queue.counts[sweep.states[0]]:
+            sweep.states.pop(0)
+        if sweep.states:
+            self._want_page(sweep, None)
+        else:  # none is left on disk; what the open batch has changed since is in memory
+            self._remove_all(sweep, list(sweep.queue.jobs.values()))
+            self._finish(sweep, moment)
+
+    def _want_page(self, sweep: _Sweep, after: Key | None) -> None:
+        read = QueuePage(sweep.queue.key, sweep.states[0], after, STEP_JOBS_MAX)
         self._partition.wanted[read] = partial(self._clear_page, sweep)
 
     def _clear_page(self, sweep: _Sweep, read: QueuePage, page: Page, moment: Moment) -> None:
-        partition, queue, clearing = self._partition, sweep.queue, sweep.clearing
-        in_memory = [job for job in queue.jobs.values() if not page.has_more]
-        rows = [partition.materialise(row) for row in page.rows]
-        for job in [*rows, *in_memory]:
-            if job is None or job.is_removed or job.seq > clearing.last:
+        self._remove_all(sweep, [self._partition.materialise(row) for row in page.rows])
+        if page.has_more:
+            self._want_page(sweep, key_of(read.state, page.rows[-1]))
+        else:
+            sweep.states.pop(0)
+            self._sweep_on(sweep, moment)
+
+    def _remove_all(self, sweep: _Sweep, jobs: Iterable[Job | None]) -> None:
+        """Remove those that the sweep is about."""
+        for job in jobs:
+            if job is None or job.is_removed or job.seq > sweep.clearing.last:
                 continue
-            if job.state in clearing.states:
+            if job.state in sweep.clearing.states:
                 if job.state is State.ACTIVE:
                     self._administering.revoke(job, RevokeReason.REMOVED)
-                partition.remove(queue, job)
+                self._partition.remove(sweep.queue, job)
                 sweep.removed += 1
-        if page.has_more:
-            self._want_page(sweep, page.rows[-1].seq)
-        else:
-            self._finish(sweep, moment)
 
     def _finish(self, sweep: _Sweep, moment: Moment) -> None:
         queue = sweep.queue

@@ -82,9 +82,8 @@ class JobDetail:
 
 
 class JobCursor(NamedTuple):
-    """Place in a listing: (sort key 1, sort key 2) of the last job of the page before. Keys by
-    state: waiting (priority, order); delayed (run_at_ms, seq); active (token, seq); finished, last
-    ones first (finished_at_ms, seq)."""
+    """Place in a listing: key of the last job of the page before, see changes.key_of. Finished jobs
+    are listed from the last one."""
 
     first: int
     second: int
@@ -151,12 +150,19 @@ class Store(Protocol):
 
 def cut_by_bytes(page: Page, bytes_max: int) -> Page:
     """The page, cut after the row whose payload and result pass bytes_max."""
+    sizes = [len(row.payload or b"") + len(row.result or b"") for row in page.rows]
+    count = count_that_fits(sizes, bytes_max)
+    return Page(page.rows[:count], page.has_more or count < len(page.rows))
+
+
+def count_that_fits(sizes: list[int], bytes_max: int) -> int:
+    """How many of the first sizes there are up to the one that reaches bytes_max, included."""
     total = 0
-    for count, row in enumerate(page.rows, start=1):
-        total += len(row.payload or b"") + len(row.result or b"")
-        if total >= bytes_max and count < len(page.rows):
-            return Page(page.rows[:count], True)
-    return page
+    for count, size in enumerate(sizes, start=1):
+        total += size
+        if total >= bytes_max:
+            return count
+    return len(sizes)
 
 
 def detail_of(
@@ -184,14 +190,3 @@ def _fitting(newest_first: Iterable[T], bytes_of: Callable[[T], int]) -> list[T]
             break
         fitting.append(item)
     return fitting[::-1]
-
-
-def cursor_of(state: State, row: JobRow) -> JobCursor:
-    """The place of a row in the listing of its state; see JobCursor."""
-    if state is State.WAITING:
-        return JobCursor(row.priority, row.order)
-    if state is State.DELAYED:
-        return JobCursor(row.run_at_ms, row.seq)
-    if state is State.ACTIVE:
-        return JobCursor(row.token, row.seq)
-    return JobCursor(row.finished_at_ms, row.seq)

@@ -24,6 +24,7 @@ from holdfastd.engine.changes import (
     RewrittenRow,
     SessionRow,
     WaitingPage,
+    key_of,
 )
 from holdfastd.engine.model import (
     FINISHED,
@@ -43,7 +44,6 @@ from holdfastd.store.base import (
     StoreDeposed,
     StoreFull,
     StoreStats,
-    cursor_of,
     cut_by_bytes,
     detail_of,
 )
@@ -218,9 +218,11 @@ class MemoryStore:
     def _queue_page(self, read: QueuePage) -> Page:
         rows = self._sorted(
             lambda row: (
-                row.queue == read.queue and row.state in read.states and row.seq > read.after
+                row.queue == read.queue
+                and row.state is read.state
+                and (read.after is None or key_of(read.state, row) > read.after)
             ),
-            lambda row: (row.seq, 0),
+            lambda row: key_of(read.state, row),
         )
         return _page([_bare(row) for row in rows], read.limit)
 
@@ -255,15 +257,15 @@ class MemoryStore:
         is_newest_first = state in FINISHED
         rows = self._sorted(
             lambda row: row.queue == queue and row.state is state,
-            lambda row: cursor_of(state, row),
+            lambda row: key_of(state, row),
         )
         if is_newest_first:
             rows.reverse()
         if after is not None:
             sign = -1 if is_newest_first else 1
-            rows = [row for row in rows if _compared(cursor_of(state, row), after) == sign]
+            rows = [row for row in rows if _compared(key_of(state, row), after) == sign]
         page = cut_by_bytes(_page(rows, limit), bytes_max)
-        return page.rows, cursor_of(state, page.rows[-1]) if page.has_more else None
+        return page.rows, JobCursor(*key_of(state, page.rows[-1])) if page.has_more else None
 
     # ---- housekeeping ----------------------------------------------------------------------
 

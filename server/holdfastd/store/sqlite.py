@@ -8,38 +8,14 @@ A commit that raises is *unknown*, not *failed*: but for a full disk, every erro
 process, and the next start reads the truth from the disk.
 """
 
-import json
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from holdfastd.engine.changes import (
-    AttemptRow,
-    Batch,
-    DelayedPage,
-    FinishedPage,
-    JobRow,
-    JobsById,
-    JobsBySeq,
-    LogRow,
-    Page,
-    QueuePage,
-    QueueRow,
-    Read,
-    SessionRow,
-    WaitingPage,
-)
-from holdfastd.engine.model import (
-    AttemptOutcome,
-    FailReason,
-    QueueKey,
-    Seq,
-    SessionKey,
-    State,
-    Token,
-)
+from holdfastd.engine.changes import Batch, JobRow, Page, Read
+from holdfastd.engine.model import QueueKey, State
 from holdfastd.store.base import (
     JobCursor,
     JobDetail,
@@ -49,19 +25,10 @@ from holdfastd.store.base import (
     StoreFull,
     StoreRefused,
     StoreStats,
-    cursor_of,
-    cut_by_bytes,
-    detail_of,
-)
-from holdfastd.store.codec import (
-    checksum,
-    unpack_clearing,
-    unpack_counts,
-    unpack_options,
-    unpack_settings,
 )
 from holdfastd.store.connection import Connection, connect
 from holdfastd.store.lock import DirectoryLock, evict_page_cache
+from holdfastd.store.reading import load, read_detail, read_jobs, read_page
 from holdfastd.store.reserve import Reserve
 from holdfastd.store.schema import migrate
 from holdfastd.store.statements import write_batch
@@ -161,7 +128,7 @@ class SqliteStore:
                 f"{self._path} cannot be opened as a database ({error}): {advice}"
             ) from error
         connection.execute("UPDATE part SET epoch = epoch + 1")
-        recovered = _load(connection)
+        recovered = load(connection)
         self._epoch = recovered.epoch
         return recovered
 
@@ -209,18 +176,18 @@ class SqliteStore:
 
     async def read(self, reads: list[Read]) -> list[Page]:
         def read_all(connection: sqlite3.Connection) -> list[Page]:
-            return [_READERS[type(read)](connection, read) for read in reads]
+            return [read_page(connection, read) for read in reads]
 
         return await self._guarded(self._run_writer(read_all))
 
     async def job(self, queue: QueueKey, id: str) -> JobDetail | None:
-        return await self._guarded(self._run_reader(_read_detail, queue, id))
+        return await self._guarded(self._run_reader(read_detail, queue, id))
 
     async def jobs(
         self, queue: QueueKey, state: State, after: JobCursor | None, limit: int, bytes_max: int
     ) -> tuple[list[JobRow], JobCursor | None]:
         return await self._guarded(
-            self._run_reader(_read_jobs, queue, state, after, limit, bytes_max)
+            self._run_reader(read_jobs, queue, state, after, limit, bytes_max)
         )
 
     async def has_room(self) -> bool:
@@ -259,7 +226,7 @@ class SqliteStore:
                 f"{self._path}: {name}: {error}: check the disk; if it comes again, "
                 "restore a backup"
             ) from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             self._lock.mark_broken()
             raise StoreBroken(
                 f"{self._path}: a row cannot be read ({error}): restore a backup"
@@ -330,241 +297,6 @@ def _checkpoint(connection: sqlite3.Connection) -> None:
 
 def _truncate_log(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _load(connection: sqlite3.Connection) -> Recovered:
-    epoch, batch, next_seq, next_queue, next_session = connection.execute(
-        "SELECT epoch, batch, next_seq, next_queue, next_session FROM part"
-    ).fetchone()
-    queues = [
-        QueueRow(
-            QueueKey(key),
-            name,
-            bool(paused),
-            unpack_settings(settings),
-            full,
-            unpack_counts(counts),
-            unpack_clearing(clearing),
-        )
-        for key, name, paused, settings, full, counts, clearing in connection.execute(
-            "SELECT key, name, is_paused, settings, rate_full_at_ms, counts, clearing FROM queue"
-        )
-    ]
-    sessions = [
-        SessionRow(SessionKey(row[0]), *row[1:])
-        for row in connection.execute("SELECT key, id, name, last_request, seen_at_ms FROM session")
-    ]
-    active = _rows(connection, _SELECT_BARE + " WHERE state = 3 ORDER BY token", ())
-    return Recovered(
-        epoch,
-        batch,
-        Seq(next_seq),
-        QueueKey(next_queue),
-        SessionKey(next_session),
-        queues,
-        sessions,
-        active,
-    )
-
-
-_FIELDS: Final = (
-    "seq, queue, id, name, state, priority, ord, run_at_ms, created_at_ms, options, failures, "
-    "crashes, releases, token, session, started_at_ms, finished_at_ms, fail_reason, progress, "
-    "log_lines, checksum"
-)
-_SELECT_BARE: Final = f"SELECT {_FIELDS}, NULL, NULL FROM job"
-_SELECT_WITH_PAYLOAD: Final = f"SELECT {_FIELDS}, NULL, payload FROM job"
-_SELECT_WHOLE: Final = f"SELECT {_FIELDS}, result, payload FROM job"
-
-
-def _rows(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> list[JobRow]:
-    """Fetched whole: a cursor left open would keep the log from being checkpointed."""
-    return [_job_row(row) for row in connection.execute(sql, values).fetchall()]
-
-
-def _job_row(row: tuple[Any, ...]) -> JobRow:
-    (seq, queue, id, name, state, priority, order, run_at_ms, created_at_ms, options) = row[:10]
-    (failures, crashes, releases, token, session, started_at_ms, finished_at_ms) = row[10:17]
-    (reason, progress, log_lines, check, result, payload) = row[17:]
-    is_damaged = payload is not None and check != checksum(queue, id, name, created_at_ms, payload)
-    return JobRow(
-        Seq(seq),
-        QueueKey(queue),
-        id,
-        name,
-        State(state),
-        priority,
-        order,
-        run_at_ms,
-        created_at_ms,
-        unpack_options(options),
-        failures,
-        crashes,
-        releases,
-        Token(token),
-        SessionKey(session),
-        started_at_ms,
-        finished_at_ms,
-        FailReason(reason),
-        progress,
-        log_lines,
-        result,
-        payload,
-        is_damaged,
-    )
-
-
-def _page(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...], limit: int) -> Page:
-    """At most `limit` rows of a statement that ends in LIMIT ?; one more tells if there is more."""
-    rows = _rows(connection, f"{sql} LIMIT ?", (*values, limit + 1))
-    return Page(rows[:limit], len(rows) > limit)
-
-
-_MIN: Final = -(2**63)
-
-
-def _read_waiting(connection: sqlite3.Connection, read: WaitingPage) -> Page:
-    first, second = read.after or (_MIN, _MIN)
-    page = _page(
-        connection,
-        f"{_SELECT_WITH_PAYLOAD} WHERE state = 1 AND queue = ? AND (priority, ord) > (?, ?) "
-        "ORDER BY priority, ord",
-        (read.queue, first, second),
-        read.limit,
-    )
-    return cut_by_bytes(page, read.bytes_max)
-
-
-def _read_delayed(connection: sqlite3.Connection, read: DelayedPage) -> Page:
-    first, second = read.after or (_MIN, _MIN)
-    return _page(
-        connection,
-        f"{_SELECT_BARE} WHERE state = 2 AND (run_at_ms, seq) > (?, ?) ORDER BY run_at_ms, seq",
-        (first, second),
-        read.limit,
-    )
-
-
-def _read_by_id(connection: sqlite3.Connection, read: JobsById) -> Page:
-    rows = _rows(
-        connection,
-        f"{_SELECT_BARE} WHERE queue = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY seq",
-        (read.queue, json.dumps(read.ids)),
-    )
-    return Page(rows, False)
-
-
-def _read_by_seq(connection: sqlite3.Connection, read: JobsBySeq) -> Page:
-    sizes = dict(
-        connection.execute(
-            "SELECT seq, length(payload) FROM job WHERE seq IN (SELECT value FROM json_each(?))",
-            (json.dumps(read.seqs),),
-        ).fetchall()
-    )
-    chosen: list[Seq] = []
-    total = 0
-    for seq in read.seqs:
-        if seq in sizes:
-            total += sizes[seq]
-            if chosen and total > read.bytes_max:
-                break
-            chosen.append(seq)
-    rows = _rows(
-        connection,
-        f"{_SELECT_WITH_PAYLOAD} WHERE seq IN (SELECT value FROM json_each(?))",
-        (json.dumps(chosen),),
-    )
-    by_seq = {row.seq: row for row in rows}
-    return Page([by_seq[seq] for seq in chosen], len(chosen) < len(sizes))
-
-
-def _read_finished(connection: sqlite3.Connection, read: FinishedPage) -> Page:
-    before_ms = 2**63 - 1 if read.before_ms is None else read.before_ms
-    # `state >= 5` is what the partial index says; SQLite does not conclude it from `state = ?`.
-    found = connection.execute(
-        "SELECT seq FROM job WHERE queue = ? AND state = ? AND state >= 5 AND finished_at_ms < ? "
-        "ORDER BY finished_at_ms, seq LIMIT ?",
-        (read.queue, read.state, before_ms, read.limit + 1),
-    ).fetchall()
-    return Page([], len(found) > read.limit, tuple(Seq(row[0]) for row in found[: read.limit]))
-
-
-def _read_queue(connection: sqlite3.Connection, read: QueuePage) -> Page:
-    states = ",".join(str(int(state)) for state in read.states)
-    return _page(
-        connection,
-        f"{_SELECT_BARE} WHERE queue = ? AND +state IN ({states}) AND seq > ? ORDER BY seq",
-        (read.queue, read.after),
-        read.limit,
-    )
-
-
-_READERS: Final[dict[type[Any], Callable[[sqlite3.Connection, Any], Page]]] = {
-    WaitingPage: _read_waiting,
-    DelayedPage: _read_delayed,
-    JobsById: _read_by_id,
-    JobsBySeq: _read_by_seq,
-    FinishedPage: _read_finished,
-    QueuePage: _read_queue,
-}
-
-
-def _read_detail(connection: sqlite3.Connection, queue: QueueKey, id: str) -> JobDetail | None:
-    rows = _rows(
-        connection,
-        f"{_SELECT_WHOLE} WHERE queue = ? AND id = ? ORDER BY seq DESC LIMIT 1",
-        (queue, id),
-    )
-    if not rows:
-        return None
-    seq = rows[0].seq
-    attempts = (
-        AttemptRow(*row)._replace(outcome=AttemptOutcome(row[5]))
-        for row in connection.execute(
-            "SELECT seq, token, attempt, started_at_ms, ended_at_ms, outcome, error_type, "
-            "error_message, error_traceback, worker FROM attempt WHERE seq = ? ORDER BY token DESC",
-            (seq,),
-        )
-    )
-    logs = (
-        LogRow(*row)
-        for row in connection.execute(
-            "SELECT seq, number, at_ms, line FROM log WHERE seq = ? ORDER BY number DESC", (seq,)
-        )
-    )
-    return detail_of(rows[0], attempts, logs)
-
-
-_ORDERS: Final = {
-    State.WAITING: ("state = 1", "priority", "ord", ">"),
-    State.DELAYED: ("state = 2", "run_at_ms", "seq", ">"),
-    State.ACTIVE: ("state = 3", "token", "seq", ">"),
-}
-
-
-def _read_jobs(
-    connection: sqlite3.Connection,
-    queue: QueueKey,
-    state: State,
-    after: JobCursor | None,
-    limit: int,
-    bytes_max: int,
-) -> tuple[list[JobRow], JobCursor | None]:
-    newest_first = (f"state = {int(state)} AND state >= 5", "finished_at_ms", "seq", "<")
-    where, first, second, sign = _ORDERS.get(state, newest_first)
-    direction = "DESC" if sign == "<" else "ASC"
-    start = after or JobCursor(*((2**63 - 1,) * 2 if sign == "<" else (_MIN, _MIN)))
-    page = cut_by_bytes(
-        _page(
-            connection,
-            f"{_SELECT_WHOLE} WHERE {where} AND queue = ? AND ({first}, {second}) {sign} (?, ?) "
-            f"ORDER BY {first} {direction}, {second} {direction}",
-            (queue, start.first, start.second),
-            limit,
-        ),
-        bytes_max,
-    )
-    return page.rows, cursor_of(state, page.rows[-1]) if page.has_more else None
 
 
 def _size_of(path: Path) -> int:

@@ -7,7 +7,8 @@ moment when it is applied. Queue q has no worker here, so it keeps one job in me
 import pytest
 
 from holdfastd.engine import commands
-from holdfastd.engine.model import State
+from holdfastd.engine.changes import FinishedPage, QueuePage
+from holdfastd.engine.model import QueueKey, State
 from holdfastd.engine.outputs import ItemExisting, Refusal
 from support.engine import START_MS, Driver, P, V, W, held_of, new_job
 
@@ -143,3 +144,10 @@ def test_a_due_job_that_is_looked_up_is_judged_by_what_became_of_it(driver: Driv
     driver.now_ms += 1_000
     driver.flush()
     assert driver.counts("q") == {"waiting": 3}
+
+
+def test_reads_of_two_kinds_are_never_taken_for_one() -> None:
+    """They are the keys of what is wanted; as named tuples these two would be equal."""
+    old = FinishedPage(QueueKey(1), State.COMPLETED, None, 10)
+    wanted = {old: 1, QueuePage(QueueKey(1), State.COMPLETED, None, 10): 2}
+    assert (len(wanted), wanted[old]) == (2, 1)

@@ -177,6 +177,7 @@ def test_jobs_that_changed_while_a_page_was_read_are_judged_by_what_they_are(
 ) -> None:
     """One in memory is released between the read of the only page and its answer."""
     item = driver.lease("running")
+    driver.add(P, "q", "waits")
     driver.do(P, commands.Drain("q", False))
     driver.write()
     wanted = driver.engine.take_reads()
