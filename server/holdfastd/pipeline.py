@@ -144,10 +144,10 @@ class Pipeline:
             self.engine.attach(connection, command, self.moment())
         self._submitted()
 
-    def submit(self, connection: int, request: int, command: Command) -> None:
+    def submit(self, connection: int, request: int, command: Command, moment: Moment) -> None:
         """Apply one command; what it leads to is said when it is durable."""
         with _INVARIANTS:
-            self.engine.apply(connection, request, command, self.moment())
+            self.engine.apply(connection, request, command, moment)
         self._submitted()
 
     def _submitted(self) -> None:

@@ -15,7 +15,7 @@ from holdfast.wire.constants import (
     FRAME_BYTES_MAX_BEFORE_WELCOME,
     ErrorCode,
 )
-from holdfast.wire.frames import EmptyFrame, FrameDecoder, FrameError, FrameTooLarge, encode_frame
+from holdfast.wire.frames import EmptyFrame, FrameDecoder, FrameError, FrameTooLarge, prefix_of
 from holdfast.wire.messages import (
     MESSAGES,
     Cancel,
@@ -118,12 +118,16 @@ class _Connection:
 
     def send(self, message: Message) -> bytes:
         """The frame of one message."""
-        self._sent(message)
-        return encode_frame(encode(message))
+        return self.send_many([message])
 
     def send_many(self, messages: Iterable[Message]) -> bytes:
         """The frames of several messages, to be written at once."""
-        return b"".join([self.send(message) for message in messages])
+        pieces: list[bytes] = []
+        for message in messages:
+            self._sent(message)
+            body = encode(message)
+            pieces += (prefix_of(body), body)
+        return b"".join(pieces)
 
     def _received(self, message: Message) -> None:
         raise NotImplementedError

@@ -47,9 +47,14 @@ class NotOurProtocol(FrameError):
         super().__init__(f"this port speaks the Holdfast protocol, and was sent {what}")
 
 
+def prefix_of(body: bytes) -> bytes:
+    """What goes in front of a body (1 byte at least) to make it a frame."""
+    return _LENGTH.pack(len(body))
+
+
 def encode_frame(body: bytes) -> bytes:
     """The body (1 byte at least) with its length in front."""
-    return _LENGTH.pack(len(body)) + body
+    return prefix_of(body) + body
 
 
 class FrameDecoder:
@@ -84,15 +89,14 @@ class FrameDecoder:
     def _cut(self, view: memoryview) -> tuple[list[bytes], int]:
         """The complete frames, and where the incomplete rest starts."""
         frames: list[bytes] = []
-        start, end = 0, len(view)
-        while end - start >= PREFIX_BYTES:
-            (length,) = _LENGTH.unpack_from(view, start)
-            if length > self.bytes_max:
-                raise FrameTooLarge(length, self.bytes_max)
-            if not length:
-                raise EmptyFrame
+        start, last_start = 0, len(view) - PREFIX_BYTES
+        length_at, bytes_max = _LENGTH.unpack_from, self.bytes_max
+        while start <= last_start:
+            (length,) = length_at(view, start)
+            if not 0 < length <= bytes_max:
+                raise FrameTooLarge(length, bytes_max) if length else EmptyFrame
             stop = start + PREFIX_BYTES + length
-            if stop > end:
+            if stop > len(view):
                 break
             frames.append(bytes(view[start + PREFIX_BYTES : stop]))
             start = stop

@@ -10,6 +10,8 @@ append fields. A field with a default may be missing at the end.
 Payloads and results are `bytes` throughout: this layer never looks into them.
 """
 
+import threading
+from itertools import product
 from typing import Any, Final, NamedTuple, TypeAlias, cast, get_args
 
 import msgpack
@@ -336,10 +338,10 @@ _ANNOTATED_TYPES: Final[dict[Any, tuple[type, ...]]] = {
     str: (str,),
     bool: (bool,),
     Map: (dict,),
-    Fields: (list, tuple),
+    Fields: (list,),
     int | None: (int, type(None)),
     str | None: (str, type(None)),
-    Fields | None: (list, tuple, type(None)),
+    Fields | None: (list, type(None)),
     Any: (),
 }
 
@@ -350,16 +352,31 @@ class _Shape(NamedTuple):
     message: type[Message]
     names: tuple[str, ...]
     types: tuple[tuple[type, ...], ...]
-    """Allowed types per field; an empty tuple allows any."""
+    """Allowed types per field; an empty tuple allows any, and stands at the end alone."""
     required: int
+    defaults: tuple[Any, ...]
+    """Of the last fields."""
     has_request: bool
+    typed: int
+    """Fields with a type."""
+    signatures: frozenset[tuple[type, ...]]
+    """What the types of these may be, all at once: one look instead of one per field. Of messages
+    with fewer fields too, as far as the rest has defaults."""
 
 
 def _shape_of(message: type[Message]) -> _Shape:
     names = message._fields
     types = tuple(_ANNOTATED_TYPES[message.__annotations__[name]] for name in names)
     required = len(names) - len(message._field_defaults)
-    return _Shape(message, names, types, required, "request" in names)
+    defaults = tuple(message._field_defaults.values())
+    typed = [allowed for allowed in types if allowed]
+    signatures = frozenset(
+        signature
+        for count in range(min(required, len(typed)), len(typed) + 1)
+        for signature in product(*typed[:count])
+    )
+    has_request = "request" in names
+    return _Shape(message, names, types, required, defaults, has_request, len(typed), signatures)
 
 
 _SHAPES: Final[dict[int, _Shape]] = {
@@ -367,9 +384,19 @@ _SHAPES: Final[dict[int, _Shape]] = {
 }
 
 
+class _Packing(threading.local):
+    """A packer for each thread: making one costs more than packing a small message with it."""
+
+    def __init__(self) -> None:
+        self.pack = msgpack.Packer().pack
+
+
+_packing: Final = _Packing()
+
+
 def encode(message: Message) -> bytes:
     """One message as the msgpack array of a frame, without the length prefix."""
-    return cast("bytes", msgpack.packb((_OPS[type(message)], *message)))
+    return cast("bytes", _packing.pack((_OPS[type(message)], *message)))
 
 
 def decode(frame: bytes | bytearray | memoryview) -> Message:
@@ -396,27 +423,33 @@ def decode(frame: bytes | bytearray | memoryview) -> Message:
         raise MessageError(
             ErrorCode.UNKNOWN_COMMAND, f"unknown command {array[0]}", _request_of(array)
         )
-    return _checked(shape, array)
-
-
-def _checked(shape: _Shape, array: list[Any]) -> Message:
     fields = array[1 : 1 + len(shape.names)]
+    if tuple(map(type, fields[: shape.typed])) in shape.signatures:
+        missing = len(shape.names) - len(fields)
+        if missing:
+            fields += shape.defaults[-missing:]
+        # What the class's own constructor does, without its call.
+        return tuple.__new__(shape.message, fields)
+    raise _misfit(shape, array, fields)
+
+
+def _misfit(shape: _Shape, array: list[Any], fields: list[Any]) -> MessageError:
+    """What is wrong with fields that have no signature of their shape."""
+    request = _request_of(array) if shape.has_request else None
+    message = shape.message.__name__
     if len(fields) < shape.required:
-        missing = shape.names[len(fields)]
-        raise MessageError(
-            ErrorCode.BAD_REQUEST,
-            f"{shape.message.__name__} needs {shape.names}; {missing} is missing",
-            _request_of(array) if shape.has_request else None,
-        )
-    for name, allowed, value in zip(shape.names, shape.types, fields, strict=False):
-        if allowed and type(value) not in allowed:
-            raise MessageError(
-                ErrorCode.BAD_REQUEST,
-                f"{shape.message.__name__}.{name} must be "
-                f"{' or '.join(kind.__name__ for kind in allowed)}, not {type(value).__name__}",
-                _request_of(array) if shape.has_request else None,
-            )
-    return shape.message(*fields)
+        text = f"{message} needs {shape.names}; {shape.names[len(fields)]} is missing"
+        return MessageError(ErrorCode.BAD_REQUEST, text, request)
+    name, allowed, value = next(
+        (name, allowed, value)
+        for name, allowed, value in zip(shape.names, shape.types, fields, strict=False)
+        if allowed and type(value) not in allowed
+    )
+    text = (
+        f"{message}.{name} must be {' or '.join(kind.__name__ for kind in allowed)}, "
+        f"not {type(value).__name__}"
+    )
+    return MessageError(ErrorCode.BAD_REQUEST, text, request)
 
 
 def _request_of(array: list[Any]) -> int | None:

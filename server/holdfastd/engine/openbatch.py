@@ -73,8 +73,13 @@ class OpenBatch:
 
     # ---- what changed ----------------------------------------------------------------------
 
+    def add(self, job: Job) -> None:
+        """Note that a job is new."""
+        job.change = Change.ADDED
+        self.jobs.append(job)
+
     def touch(self, job: Job, change: Change) -> None:
-        """Note that a job has to be written. Two different changes make a full rewrite; what was
+        """Note that a job has changed. Two different changes make a full rewrite; what was
         added stays an insert; what was removed stays removed."""
         before = job.change
         if before is Change.NONE:
@@ -129,23 +134,18 @@ class OpenBatch:
             removed=list(self.removed),
         )
         for job in self.jobs:
-            _add_row(batch, job)
-            job.change = Change.NONE
+            change, job.change = job.change, Change.NONE
+            if change is Change.ADDED:
+                batch.added.append(_added_row(job))
+                if _outgrew_its_insert(job):
+                    batch.rewritten.append(_rewritten_row(job))
+            elif change is Change.COMPLETED:
+                batch.completed.append(CompletedRow(job.seq, job.finished_at_ms, job.result))
+            elif change is Change.LEASED:
+                batch.leased.append(LeasedRow(job.seq, job.token, job.session, job.started_at_ms))
+            elif change is Change.REWRITTEN:
+                batch.rewritten.append(_rewritten_row(job))
         return batch
-
-
-def _add_row(batch: Batch, job: Job) -> None:
-    change = job.change
-    if change is Change.ADDED:
-        batch.added.append(_added_row(job))
-        if _outgrew_its_insert(job):
-            batch.rewritten.append(_rewritten_row(job))
-    elif change is Change.COMPLETED:
-        batch.completed.append(CompletedRow(job.seq, job.finished_at_ms, job.result))
-    elif change is Change.LEASED:
-        batch.leased.append(LeasedRow(job.seq, job.token, job.session, job.started_at_ms))
-    elif change is Change.REWRITTEN:
-        batch.rewritten.append(_rewritten_row(job))
 
 
 def _outgrew_its_insert(job: Job) -> bool:

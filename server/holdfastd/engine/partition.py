@@ -18,13 +18,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heappush
 from random import Random
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from holdfastd.engine.changes import AttemptRow, JobRow, Read
 from holdfastd.engine.events import EventRing, QueueEvent
 from holdfastd.engine.head import Head
 from holdfastd.engine.model import (
-    DEFAULT_OPTIONS,
     FINISHED,
     NO_SESSION,
     NO_TOKEN,
@@ -55,8 +54,7 @@ longest pause of an NTP client between two looks (1,024 s), so that a false time
 before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """When a command is applied."""
 
     now_ms: int
@@ -271,7 +269,7 @@ class Partition:
         queue.counts[job.state] += 1
         queue.jobs[new.id] = job
         self.open.queues[queue] = None
-        self.open.touch(job, Change.ADDED)
+        self.open.add(job)
         if is_delayed:
             self.place_delayed(job)
         else:
@@ -517,7 +515,7 @@ def job_of_row(row: JobRow) -> Job:
         row.order,
         row.run_at_ms,
         row.created_at_ms,
-        DEFAULT_OPTIONS if row.options == DEFAULT_OPTIONS else row.options,
+        row.options,
         row.payload,
     )
     job.failures = row.failures

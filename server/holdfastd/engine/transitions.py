@@ -11,6 +11,8 @@ from holdfastd.engine.model import FINISHED, Job, State
 
 
 class Event(Enum):
+    __hash__ = object.__hash__  # Enum's own is a call in Python, and each move looks an event up
+
     LEASE = "lease"
     ACK = "ack"
     FAIL = "fail"

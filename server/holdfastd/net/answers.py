@@ -45,15 +45,15 @@ CANCEL_REASON_OF: Final[dict[RevokeReason, CancelReason]] = {
 def messages_of(output: Output) -> Sequence[wire.Message]:
     """Empty = it is something that the listener has to do (Welcome, Displace, Show)."""
     match output:
+        case AnswerItems():  # the first two are nearly all
+            return (wire.Reply(output.request, [_item(item) for item in output.items]),)
+        case Deliver():
+            return (wire.Jobs(output.items),)
         case Answer():
             return (wire.Reply(output.request, output.result),)
-        case AnswerItems():
-            return (wire.Reply(output.request, [_item(item) for item in output.items]),)
         case Refuse():
             code = ERROR_CODE_OF[output.refusal]
             return (wire.Error(output.request, int(code), output.message, {}),)
-        case Deliver():
-            return (wire.Jobs(output.items),)
         case Revoke():
             items = [(token, int(CANCEL_REASON_OF[why])) for token, why in output.items]
             return [wire.Cancel(some) for some in _cut(items, ITEMS_MAX)]

@@ -1,11 +1,16 @@
 """One connection: bytes in, commands to the pipeline; messages out, bytes. No rules of the queue.
 
+Connections take turns. What comes in one read may be hundreds of requests; after TURN_ITEMS the
+others have their turn, and the writer gets what there is: it works on the first while the loop is
+at the next, and nobody waits for the end of a neighbour's flood.
+
 Reading stops while the client does not read what we send, and while the store is behind. A client
 that does not read is pushed no jobs and answered no reads meanwhile; if more than OUTPUT_BYTES_MAX
 piles up all the same, it is cut off, and its leases go the way of any lost connection.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final, Protocol, cast
 
@@ -20,6 +25,7 @@ from holdfast.wire.constants import (
 )
 from holdfastd.engine import commands
 from holdfastd.engine.model import Token
+from holdfastd.engine.partition import Moment
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
 from holdfastd.observed import Observed
@@ -30,7 +36,25 @@ FULL_BYTES: Final = 1024 * 1024
 OUTPUT_BYTES_MAX: Final = 16 * 1024 * 1024
 """Unsent bytes of one connection. An honest client stays below: FULL_BYTES, then what two batches
 push at most (see PUSH_BYTES_MAX of the engine), and the answers in them."""
+TURN_ITEMS: Final = 128
+"""Jobs, acks and other requests of one connection that are handled before the others have their
+turn: some 2 ms. One job per frame became 8 % faster by it; half or twice as many make no difference
+that could be measured."""
+TURN: Final = "what came before waits for its turn"
+_TURNS: Final = frozenset({TURN})
+DOES_NOT_READ: Final = "the client does not read"
 ORIGIN_TEXT_LENGTH_MAX: Final = 256
+
+
+NAMES: Final = {kind: kind.__name__.lower() for kind in wire.MESSAGES.values()}
+"""As they are counted."""
+_LIST_AT: Final = {
+    kind: at
+    for kind in wire.MESSAGES.values()
+    for at, name in enumerate(kind._fields)
+    if kind.__annotations__[name] is wire.Fields
+}
+"""Which field is the list of items, for messages that have one."""
 
 
 class Owner(Protocol):
@@ -65,6 +89,8 @@ class Peer(asyncio.Protocol):
         self._handshake: asyncio.TimerHandle | None = None
         self._session_id = ""
         self._is_attached = False
+        self._inbox: deque[wire.Message | wire.MessageError] = deque()
+        """What has come and waits for its turn."""
         self._stops: set[str] = set()
         """Why reading is stopped; empty = it is not."""
         self._stopped_at = 0.0
@@ -96,11 +122,37 @@ class Peer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._owner.observed.received_bytes += len(data)
         try:
-            for message in self._wire.receive(data):
-                self._handle(message)
+            self._inbox += self._wire.receive(data)
         except ProtocolError as error:
             self._owner.observed.protocol_errors[error.code.name.lower()] += 1
             self.refuse(error.code, str(error))
+        else:
+            self._take_turn()
+
+    def _take_turn(self) -> None:
+        """Handle TURN_ITEMS, or a few more; the rest when the others had their turn, and when there
+        is no other reason to read nothing from this client."""
+        inbox, moment = self._inbox, self._owner.pipeline.moment()
+        items = 0
+        while inbox and items < TURN_ITEMS and self._stops <= _TURNS:
+            message = inbox.popleft()
+            self._handle(message, moment)
+            items += _item_count(message)
+        if inbox:
+            self.stop_reading(TURN)
+            self._take_turn_later()
+        else:
+            self.go_on_reading(TURN)
+
+    def _take_turn_later(self) -> None:
+        if self._stops == _TURNS:
+            asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _take_last_turn(self) -> None:
+        """What came before the connection ended was sent before it ended."""
+        moment = self._owner.pipeline.moment()
+        while self._inbox:
+            self._handle(self._inbox.popleft(), moment)
 
     def eof_received(self) -> bool:
         return False  # close: a client that half-closes is going
@@ -108,26 +160,31 @@ class Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._handshake is not None:
             self._handshake.cancel()
+        self._transport = None
+        self._take_last_turn()
         if self._is_attached:
             self._is_attached = False
-            self._owner.pipeline.submit(self.number, 0, commands.Detach())
-        self._transport = None
+            self._submit(commands.Detach())
         self._owner.closed(self)
 
     def pause_writing(self) -> None:
         self.is_full = True
-        self.stop_reading("the client does not read")
+        self.stop_reading(DOES_NOT_READ)
         self._hold()
 
     def resume_writing(self) -> None:
         self.is_full = False
-        self.go_on_reading("the client does not read")
+        self.go_on_reading(DOES_NOT_READ)
         self._hold()
         self._owner.reader.go_on(self.number)
 
     def _hold(self) -> None:
         if self._is_attached:
-            self._owner.pipeline.submit(self.number, 0, commands.Hold(self.is_full))
+            self._submit(commands.Hold(self.is_full))
+
+    def _submit(self, command: commands.Command) -> None:
+        """One that is not a request of the client."""
+        self._owner.pipeline.submit(self.number, 0, command, self._owner.pipeline.moment())
 
     # ---- reading -------------------------------------------------------------------------------
 
@@ -142,17 +199,18 @@ class Peer(asyncio.Protocol):
         if reason not in self._stops:
             return
         self._stops.discard(reason)
+        self._take_turn_later()
         if not self._stops and self._transport is not None:
             stopped = self._owner.pipeline.moment().monotonic - self._stopped_at
             self._owner.observed.backpressure_seconds += stopped
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
-    def _handle(self, message: wire.Message | wire.MessageError) -> None:
-        if isinstance(message, wire.MessageError):
+    def _handle(self, message: wire.Message | wire.MessageError, moment: Moment) -> None:
+        if self._owner.requests.knows(message):
+            self._handle_command(message, moment)
+        elif isinstance(message, wire.MessageError):
             self._answer_error(message.request, message.code, message.text, {})
-        elif self._owner.requests.knows(message):
-            self._handle_command(message)
         elif isinstance(message, wire.Get | wire.List):
             self._count(message, "ok")
             self._owner.reader.ask(self.number, message)
@@ -161,22 +219,21 @@ class Peer(asyncio.Protocol):
         elif isinstance(message, wire.Goodbye):
             self._goodbye()
 
-    def _handle_command(self, message: Any) -> None:
-        pipeline = self._owner.pipeline
+    def _handle_command(self, message: Any, moment: Moment) -> None:
         request = getattr(message, "request", 0)
         try:
             if request < 0:
                 raise Refusal(ErrorCode.BAD_REQUEST, f"request number {request} is negative")
-            command = self._owner.requests.command(message, pipeline.moment().now_ms)
+            command = self._owner.requests.command(message, moment.now_ms)
         except Refusal as refusal:
             self._count(message, _class_of(refusal.code))
             self._answer_error(request or None, refusal.code, refusal.message, refusal.details)
         else:
             self._count(message, "ok")
-            pipeline.submit(self.number, request, command)
+            self._owner.pipeline.submit(self.number, request, command, moment)
 
     def _count(self, message: wire.Message, status: str) -> None:
-        self._owner.observed.commands[type(message).__name__.lower(), status] += 1
+        self._owner.observed.commands[NAMES[type(message)], status] += 1
 
     def _answer_error(
         self, request: int | None, code: ErrorCode, text: str, details: dict[str, Any]
@@ -215,7 +272,7 @@ class Peer(asyncio.Protocol):
     def _goodbye(self) -> None:
         if self._is_attached:
             self._is_attached = False
-            self._owner.pipeline.submit(self.number, 0, commands.End())
+            self._submit(commands.End())
         if self._transport is not None:
             self._transport.close()
 
@@ -246,6 +303,12 @@ class Peer(asyncio.Protocol):
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def _item_count(message: Any) -> int:
+    """What it costs, roughly: its items, 1 at least."""
+    at = _LIST_AT.get(type(message))
+    return 1 if at is None else max(1, len(message[at]))
 
 
 def _class_of(code: ErrorCode) -> str:

@@ -86,7 +86,7 @@ class Requests:
             wire.Obliterate: self._obliterate,
         }
 
-    def knows(self, message: wire.Message) -> bool:
+    def knows(self, message: wire.Message | wire.MessageError) -> bool:
         """It is a command for the engine (and not one of the connection, or a read)."""
         return type(message) in self._translations
 

@@ -72,7 +72,10 @@ class Running:
 
     def add(self, request: int) -> None:
         items = [(0, new_job(f"job-{request}", is_generated=request % 2 == 0))]
-        self.pipeline.submit(1, request, commands.Enqueue("q", items, []))
+        self.submit(1, request, commands.Enqueue("q", items, []))
+
+    def submit(self, connection: int, request: int, command: commands.Command) -> None:
+        self.pipeline.submit(connection, request, command, self.pipeline.moment())
 
 
 @pytest_asyncio.fixture
@@ -141,7 +144,7 @@ async def test_no_lease_ends_for_heartbeats_that_were_not_read_while_the_store_w
 ) -> None:
     monkeypatch.setattr(pipeline, "OPEN_JOBS_MAX", 2)
     running.pipeline.attach(2, commands.Attach("w", "w", (), {}))
-    running.pipeline.submit(2, 1, commands.Subscribe(["q"], 1))
+    running.submit(2, 1, commands.Subscribe(["q"], 1))
     running.add(1)
     await running.pipeline.flush()
     assert running.pipeline.engine.lease_count == 1
@@ -171,8 +174,8 @@ async def test_a_jump_of_the_wall_clock_is_noticed_and_what_is_due_then_is_done(
     jumps: list[float] = []
     running.pipeline.on_jump = jumps.append
     due = new_job("due", run_at_ms=running.clock.wall_ms + 86_400_000)
-    running.pipeline.submit(1, 1, commands.Subscribe(["q"], 1))
-    running.pipeline.submit(1, 2, commands.Enqueue("q", [(0, due)], []))
+    running.submit(1, 1, commands.Subscribe(["q"], 1))
+    running.submit(1, 2, commands.Enqueue("q", [(0, due)], []))
     await running.pipeline.flush()
     running.clock.wall_ms += 86_400_000
     async with asyncio.timeout(5):  # nothing else wakes the pipeline

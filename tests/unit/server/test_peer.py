@@ -1,0 +1,128 @@
+"""A connection of the daemon, without its socket: who has a turn when."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from holdfast.wire import messages as wire
+from holdfast.wire.connection import ClientConnection
+from holdfastd.clock import SystemClock
+from holdfastd.config import Config
+from holdfastd.net.peer import TURN_ITEMS, Peer
+from holdfastd.observed import Observed
+from holdfastd.service import Service
+from holdfastd.store.memory import MemoryStore
+
+
+class Wire(asyncio.Transport):
+    """Takes what the peer writes, and what it does to the reading."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[Any] = []
+        self.reads = True
+        self.client = ClientConnection()
+
+    def write(self, data: Any) -> None:
+        self.said += self.client.receive(bytes(data))
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None: ...
+
+    def requests_answered(self) -> list[int]:
+        return [said.request for said in self.said if isinstance(said, wire.Reply)]
+
+
+class Client:
+    """A client that has said who it is."""
+
+    def __init__(self, service: Service, name: str):
+        self.wire = Wire()
+        self.peer = Peer(service.listener)
+        self.peer.connection_made(self.wire)
+        self.send(wire.Identify({"protocol": 1, "session": name}))
+
+    async def had_its_turns(self) -> None:
+        while not self.wire.reads:
+            await asyncio.sleep(0)
+
+    def send(self, *messages: wire.Message) -> None:
+        self.peer.data_received(self.wire.client.send_many(messages))
+
+
+@pytest_asyncio.fixture
+async def service() -> AsyncIterator[Service]:
+    service = Service(Config(), MemoryStore(), SystemClock(), random.Random(1), Observed())
+    await service.pipeline.open()
+    running = asyncio.create_task(service.pipeline.run())
+    yield service
+    await service.pipeline.close()
+    await running
+
+
+async def test_a_flood_of_requests_leaves_turns_to_the_neighbours(service: Service) -> None:
+    flood, other = Client(service, "flood"), Client(service, "other")
+    await service.pipeline.flush()
+    last = 3 * TURN_ITEMS
+    flood.send(*(wire.Pause(number, f"q{number}") for number in range(1, last + 1)))
+    other.send(wire.Pause(1, "other"))
+    queues = list(service.pipeline.engine.queues)
+    assert queues == [f"q{number}" for number in range(1, TURN_ITEMS + 1)] + ["other"]
+    assert not flood.wire.reads, "what waits is bounded"
+    await flood.had_its_turns()
+    await service.pipeline.flush()
+    assert flood.wire.requests_answered() == list(range(1, last + 1)), "in order, each once"
+    assert other.wire.requests_answered() == [1]
+
+
+async def test_a_turn_is_as_long_for_few_requests_with_many_items(service: Service) -> None:
+    client = Client(service, "bulk")
+    await service.pipeline.flush()
+    items = [[number.to_bytes(16), "n", b"x", None] for number in range(TURN_ITEMS)]
+    client.send(*(wire.Enqueue(number, f"q{number}", items) for number in (1, 2)))
+    assert list(service.pipeline.engine.queues) == ["q1"]
+    await client.had_its_turns()
+    assert list(service.pipeline.engine.queues) == ["q1", "q2"]
+
+
+async def test_what_was_sent_before_the_connection_broke_is_still_done(service: Service) -> None:
+    client = Client(service, "short")
+    await service.pipeline.flush()
+    last = 2 * TURN_ITEMS
+    client.send(*(wire.Pause(number, f"q{number}") for number in range(1, last + 1)))
+    client.peer.connection_lost(None)
+    assert len(service.pipeline.engine.queues) == last
+    await service.pipeline.flush()
+
+
+@pytest.mark.parametrize("reason", ["the store is behind", "the client does not read"])
+async def test_nobody_has_a_turn_while_nothing_is_read_from_him(
+    service: Service, reason: str
+) -> None:
+    client = Client(service, "s")
+    await service.pipeline.flush()
+    client.send(*(wire.Pause(number, f"q{number}") for number in range(1, 2 * TURN_ITEMS + 1)))
+    client.peer.stop_reading(reason)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(service.pipeline.engine.queues) == TURN_ITEMS
+    client.peer.go_on_reading(reason)
+    await client.had_its_turns()
+    assert len(service.pipeline.engine.queues) == 2 * TURN_ITEMS
