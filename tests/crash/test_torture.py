@@ -31,6 +31,19 @@ async def test_a_daemon_that_speaks_before_it_writes_is_found_out(tmp_path: Path
     assert verdict.wrong, torture.report(verdict)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("rule", "is_sound"), [("keeps_all", True), ("no_fence", False)])
+async def test_a_daemon_without_a_fence_is_found_out(
+    tmp_path: Path, rule: str, is_sound: bool
+) -> None:
+    """Its workers do not let go of leases that they lost, and ack late."""
+    program = [sabotaged_daemon.__file__, rule]
+    torture = Torture(tmp_path, 1, 4, pause_s=5 * PAUSE_S, program=program, worker_mode="stubborn")
+    verdict = await torture.run(["pause worker"])
+    assert (verdict.wrong == {}) is is_sound, torture.report(verdict)
+
+
 def test_a_schedule_is_made_from_the_seed_alone() -> None:
     faults = ["a", "b", "c"]
     assert schedule(7, 60, faults) == schedule(7, 60, faults)

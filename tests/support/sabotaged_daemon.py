@@ -1,5 +1,6 @@
 """holdfastd with one rule broken, for tests that must fail: `sabotaged_daemon.py RULE serve …`.
 
+keeps_all: none is broken.
 says_first: what a batch leads to is said 50 ms before the batch is written.
 no_fence: an ack is taken from whoever sends it, with whatever token.
 wall_leases: leases are timed by the wall clock, and what happens to it is not noticed.
@@ -89,7 +90,10 @@ def believes() -> None:
     Partition.trusts_age = lambda self, age_ms, moment: True  # type: ignore[method-assign]  # the sabotage
 
 
-RULES = (says_first, no_fence, wall_leases, wall_rates, believes)
+def keeps_all() -> None: ...
+
+
+RULES = (keeps_all, says_first, no_fence, wall_leases, wall_rates, believes)
 
 if __name__ == "__main__":
     {rule.__name__: rule for rule in RULES}[sys.argv.pop(1)]()

@@ -29,6 +29,7 @@ from holdfast.aio import Queue
 from holdfast.errors import HoldfastError
 from support import diskfaults, torture_worker
 from support.daemon import DaemonProcess
+from support.fakeclock import DAY_S, LIBRARY, MISSING, FakeClock, remove_leftovers
 from support.history import Done, History, Run, Stored, Verdict, judge
 from support.proxy import Proxy
 from support.smalldisk import SmallDisk, can_mount
@@ -51,6 +52,8 @@ lease_ms = {LEASE_S * 1000:.0f}
 heartbeat_ms = 400
 grace_ms = 1000
 """
+JUMP_S: Final = 30 * DAY_S
+"""The wall clock is set so far ahead or back at most."""
 DRAIN_S: Final = 120.0
 IMAGES_PER_RUN: Final = 1_000
 
@@ -84,15 +87,18 @@ class Torture:
         *,
         pause_s: float = 0.3,
         program: list[str] | None = None,
+        worker_mode: str = "honest",
     ):
         """pause_s: of each producing task between two calls, at most; it sets the load. program:
-        what Python runs as the daemon, if it is not the true one."""
+        what Python runs as the daemon, if it is not the true one. worker_mode: of
+        `support.torture_worker`."""
         self.folder = folder
         self.seed = seed
         self.seconds = seconds
         self.pause_s = pause_s
         self.history = History()
         self.done_faults: Counter[str] = Counter()
+        self._worker_mode = worker_mode
         self._rng = random.Random(seed)
         self._serial = 0
         self._is_over = False
@@ -108,6 +114,9 @@ class Torture:
         )
         if program is not None:
             self.daemon.program = program
+        self._clock = None if LIBRARY is None else FakeClock(folder / "clock")
+        if self._clock is not None:
+            self.daemon.environment = self._clock.environment
         self.faults: dict[str, Callable[[float], Awaitable[None]]] = {
             "kill daemon": self._kill_daemon,
             "kill daemon in recovery": self._kill_in_recovery,
@@ -119,9 +128,12 @@ class Torture:
             "lose replies": self._lose_replies,
             "half open": self._half_open,
             "disk full": self._disk_full,
+            "clock jump": self._clock_jump,
         }
         if not self._small_disk:
             del self.faults["disk full"]
+        if self._clock is None:
+            del self.faults["clock jump"]
 
     async def run(self, faults: list[str] | None = None) -> Verdict:
         """Returns the verdict; `history` has what it is from.
@@ -131,6 +143,7 @@ class Torture:
         async with AsyncExitStack() as stack:
             processes = stack.enter_context(ExitStack())
             processes.enter_context(self.daemon)
+            processes.callback(remove_leftovers)
             processes.callback(self._end_workers)
             self.proxies = [
                 await stack.enter_async_context(Proxy(self.daemon.port))
@@ -195,7 +208,14 @@ class Torture:
         url, log = self.proxies[PRODUCERS].url, self.folder / f"worker-{number}.log"
         with (self.folder / f"worker-{number}.err").open("ab") as words:
             self._workers[number] = subprocess.Popen(
-                [sys.executable, torture_worker.__file__, url, str(log), *QUEUES],
+                [
+                    sys.executable,
+                    torture_worker.__file__,
+                    self._worker_mode,
+                    url,
+                    str(log),
+                    *QUEUES,
+                ],
                 stdout=words,
                 stderr=words,
             )
@@ -216,7 +236,10 @@ class Torture:
         self.daemon.kill()
         for _ in range(3):
             process = await asyncio.create_subprocess_exec(
-                *self.daemon.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                *self.daemon.command(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=self.daemon.environment,
             )
             await asyncio.sleep(0.15 + amount * 0.25)
             with suppress(ProcessLookupError):
@@ -275,9 +298,16 @@ class Torture:
         await asyncio.sleep(0.5 + amount)
         await asyncio.to_thread(self.daemon.free)
 
+    async def _clock_jump(self, amount: float) -> None:
+        """The wall clock of the daemon, by days, and it stays there until the next one."""
+        assert self._clock is not None
+        self._clock.set((2 * amount - 1) * JUMP_S)
+
     # ---- the end -----------------------------------------------------------------------------
 
     async def _drain(self) -> None:
+        if self._clock is not None:  # what was delayed while the clock was ahead is due as well
+            self._clock.set(2 * JUMP_S)
         async with asyncio.timeout(DRAIN_S), AsyncExitStack() as stack:
             queues = [
                 await stack.enter_async_context(Queue(name, url=self.daemon.url)) for name in QUEUES
@@ -325,6 +355,8 @@ class Torture:
         ]
         if not self._small_disk:
             lines.append("disk full was left out: no mount namespaces for this user here")
+        if self._clock is None:
+            lines.append(f"clock jumps were left out: {MISSING}")
         for name in asdict(verdict):
             if name != "recovered":
                 serials = getattr(verdict, name)

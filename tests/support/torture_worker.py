@@ -1,5 +1,6 @@
-"""A worker process of the torture campaign: `torture_worker.py URL LOG QUEUE…`.
+"""A worker process of the torture campaign: `torture_worker.py MODE URL LOG QUEUE…`.
 
+MODE is honest, or stubborn: works on when a lease is taken back, for long, and acks late.
 What it sees goes to LOG, a line per event, unbuffered: it is there when the process is killed.
 """
 
@@ -13,10 +14,14 @@ from holdfast import Release, Retry, Worker
 from holdfast.active import ActiveJob
 
 CONCURRENCY = 20
+STUBBORN_S = 3.0
+"""Of a slow job of a stubborn worker: longer than a lease of the campaign."""
 
 
 class Handlers:
-    def __init__(self, log: str):
+    def __init__(self, log: str, slow_s: float):
+        """slow_s: length of a slow job at most."""
+        self._slow_s = slow_s
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def say(self, *words: object) -> None:
@@ -34,7 +39,7 @@ class Handlers:
     async def slow(self, job: ActiveJob) -> str:
         self._started(job)
         job.progress(50)
-        await asyncio.sleep(job.data["pad"][0] / 512)
+        await asyncio.sleep(self._slow_s * job.data["pad"][0] / 255)
         return "slow"
 
     async def fails(self, job: ActiveJob) -> None:
@@ -56,11 +61,13 @@ class Handlers:
 
 
 def main() -> None:
-    url, log, *queues = sys.argv[1:]
-    handlers = Handlers(log)
+    mode, url, log, *queues = sys.argv[1:]
+    handlers = Handlers(log, STUBBORN_S if mode == "stubborn" else 0.5)
     by_name = {name: getattr(handlers, name) for name in KINDS}
     worker = Worker(queues, by_name, url=url, concurrency=CONCURRENCY)
     worker.on("completed", handlers.completed)
+    if mode == "stubborn":
+        worker.cancel = lambda token: None  # type: ignore[method-assign]  # the sabotage
     worker.run()
 
 
