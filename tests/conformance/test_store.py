@@ -1,6 +1,7 @@
 """One suite over every store: the model and SQLite. What differs is only what survives where."""
 
 import sqlite3
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,23 @@ async def test_pages_are_cut_by_bytes_after_one_row_at_least(case: Case) -> None
     assert (len(answer.rows), answer.has_more) == (2, True)
     answer = await page(case, JobsBySeq((Seq(5), Seq(3), Seq(77), Seq(1)), 250))
     assert ([row.seq for row in answer.rows], answer.has_more) == ([5, 3], True)
+
+
+async def test_no_more_is_read_than_a_page_may_hold(case: Case) -> None:
+    """The largest payloads: a page of 2,000 of them would be 2 GB before it was cut."""
+    megabyte = b"x" * 1_000_000
+    for seq in range(1, 41):
+        await case.write(added=[added(seq, payload=megabyte)])
+    tracemalloc.start()
+    try:
+        answer = await page(case, WaitingPage(Q, None, 2_000, 2_000_000))
+        assert (len(answer.rows), answer.has_more) == (2, True)
+        rows, cursor = await case.store.jobs(Q, State.WAITING, None, 1_000, 2_000_000)
+        assert (len(rows), cursor is not None) == (2, True)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 10_000_000
 
 
 async def test_delayed_pages_go_over_all_queues_by_due_time(case: Case) -> None:
