@@ -5,10 +5,12 @@ Exit codes: 0 a clean stop; 1 it could not start (one line says why); 2 wrong us
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -42,6 +44,8 @@ interleaved)."""
 DRAIN_S: Final = 8.0
 """For all of a clean stop; under the 10 s that are promised."""
 LAG_SAMPLE_S: Final = 0.5
+OWN_FILES: Final = 64
+"""Open files besides the connections: database, logs, pipes, HTTP; a generous guess."""
 
 
 class StartError(Exception):
@@ -221,9 +225,24 @@ def _end_broken(error: Exception) -> NoReturn:
     os._exit(EXIT_BROKEN)
 
 
+def _take_open_files(connections_max: int) -> None:
+    """As many as we may have: shells give 1,024, of a limit that is often far higher."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS has a limit beyond the limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < connections_max + OWN_FILES:
+        text = (
+            f"tcp.connections_max = {connections_max:,} needs more open files than the system "
+            f"allows ({soft:,}): raise that limit (ulimit -n, LimitNOFILE)"
+        )
+        logs.event(log, logging.WARNING, "open_files", text, limit=soft)
+
+
 def serve(settings: config.Config) -> int:
     """Run the daemon. Returns the exit code; 70 does not return at all."""
     logs.set_up(settings.log.level, settings.log.format)
+    _take_open_files(settings.tcp.connections_max)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLD)
     try:
