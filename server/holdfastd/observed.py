@@ -39,7 +39,7 @@ class Observed:
     "protocol", "auth", "bad_request", "conflict", "capacity", "internal"."""
     connections_opened: int = 0
     connections_rejected: Counter[str] = field(default_factory=Counter)
-    """By reason: "limit", "draining", "protocol_version", "handshake_timeout"."""
+    """By reason: "limit", "draining", "protocol_version", "handshake_timeout", "does_not_read"."""
     protocol_errors: Counter[str] = field(default_factory=Counter)
     """By the name of the error code in lower case, such as "bad_frame"."""
     received_bytes: int = 0

@@ -5,6 +5,7 @@ says_first: what a batch leads to is said 50 ms before the batch is written.
 no_fence: an ack is taken from whoever sends it, with whatever token.
 wall_leases: leases are timed by the wall clock, and what happens to it is not noticed.
 wall_rates: so are rate limits.
+no_caps: what is sent to a client that does not read has no bound.
 believes: the wall clock is believed in what it says of ages, whatever it did.
 """
 
@@ -15,11 +16,16 @@ from typing import Any
 
 from holdfastd.__main__ import main
 from holdfastd.clock import SystemClock
+from holdfastd.engine import dispatch
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.model import Token
 from holdfastd.engine.partition import Partition
 from holdfastd.engine.working import Working
+from holdfastd.net import peer
+from holdfastd.net.listener import Listener
+from holdfastd.net.peer import Peer
+from holdfastd.net.unread import Unread
 from holdfastd.pipeline import Pipeline
 
 
@@ -93,7 +99,15 @@ def believes() -> None:
 def keeps_all() -> None: ...
 
 
-RULES = (keeps_all, says_first, no_fence, wall_leases, wall_rates, believes)
+def no_caps() -> None:
+    Unread.note = lambda self, sink: None  # type: ignore[method-assign]  # the sabotage
+    Peer._hold = lambda self: None  # type: ignore[method-assign]  # the sabotage
+    Peer.stop_reading = lambda self, reason: None  # type: ignore[method-assign]  # the sabotage
+    Listener._is_full = lambda self, connection: False  # type: ignore[method-assign]  # the sabotage
+    peer.OUTPUT_BYTES_MAX = dispatch.PUSH_BYTES_MAX = 2**40  # type: ignore[misc]  # the sabotage
+
+
+RULES = (keeps_all, says_first, no_fence, wall_leases, wall_rates, believes, no_caps)
 
 if __name__ == "__main__":
     {rule.__name__: rule for rule in RULES}[sys.argv.pop(1)]()

@@ -22,7 +22,7 @@ PAYLOADS_READ_MAX: Final = 500
 """Jobs whose payloads are read at a time, for jobs that came back to the head without."""
 
 
-PUSH_BYTES_MAX: Final = 4 * 1024 * 1024
+PUSH_BYTES_MAX: Final = 1024 * 1024
 """Pushed to one connection in one batch; the rest of its credit waits for the next one, and so for
 the client to read (see commands.Hold)."""
 FIELDS_BYTES_MAX: Final = 256

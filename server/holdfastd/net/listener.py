@@ -20,6 +20,7 @@ from holdfastd.net.answers import ERROR_CODE_OF, messages_of
 from holdfastd.net.peer import Peer
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
+from holdfastd.net.unread import Unread
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
 
@@ -46,6 +47,7 @@ class Listener:
     def __init__(self, pipeline: Pipeline, settings: ListenerSettings, observed: Observed):
         self.pipeline = pipeline
         self.observed = observed
+        self.unread = Unread()
         self.handshake_timeout_s = settings.handshake_timeout_s
         self.reader = Reader(pipeline.store, pipeline.engine, self._say_one, self._is_full)
         self.requests = Requests(settings.payload_bytes_max, self._settings_of)

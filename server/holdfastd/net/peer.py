@@ -6,7 +6,8 @@ at the next, and nobody waits for the end of a neighbour's flood.
 
 Reading stops while the client does not read what we send, and while the store is behind. A client
 that does not read is pushed no jobs and answered no reads meanwhile; if more than OUTPUT_BYTES_MAX
-piles up all the same, it is cut off, and its leases go the way of any lost connection.
+piles up all the same, or too much over all clients (see `unread`), it is cut off, and its leases go
+the way of any lost connection.
 """
 
 import asyncio
@@ -28,11 +29,13 @@ from holdfastd.engine.model import Token
 from holdfastd.engine.partition import Moment
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
+from holdfastd.net.unread import Unread
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
 
-FULL_BYTES: Final = 1024 * 1024
-"""Unsent bytes at which a client counts as one that does not read."""
+FULL_BYTES: Final = 64 * 1024
+"""Unsent bytes at which a client counts as one that does not read. The kernel holds some MB before
+that; what we hold is times the number of clients that do it."""
 OUTPUT_BYTES_MAX: Final = 16 * 1024 * 1024
 """Unsent bytes of one connection. An honest client stays below: FULL_BYTES, then what two batches
 push at most (see PUSH_BYTES_MAX of the engine), and the answers in them."""
@@ -64,6 +67,7 @@ class Owner(Protocol):
     reader: Reader
     requests: Requests
     observed: Observed
+    unread: Unread
     handshake_timeout_s: float
 
     def hello(self) -> wire.Hello: ...
@@ -96,6 +100,8 @@ class Peer(asyncio.Protocol):
         self._stopped_at = 0.0
         self.is_full = False
         """The client does not read what we send."""
+        self._longest_write = 0
+        """Bytes, since it last had little unsent."""
         self.number = 0
         self.role = "unidentified"
 
@@ -165,6 +171,7 @@ class Peer(asyncio.Protocol):
         if self._is_attached:
             self._is_attached = False
             self._submit(commands.Detach())
+        self._owner.unread.forget(self)
         self._owner.closed(self)
 
     def pause_writing(self) -> None:
@@ -174,6 +181,7 @@ class Peer(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.is_full = False
+        self._owner.unread.forget(self)
         self.go_on_reading(DOES_NOT_READ)
         self._hold()
         self._owner.reader.go_on(self.number)
@@ -292,8 +300,27 @@ class Peer(asyncio.Protocol):
         data = self._wire.send_many(messages)
         self._owner.observed.sent_bytes += len(data)
         transport.write(data)
-        if transport.get_write_buffer_size() > OUTPUT_BYTES_MAX:
-            transport.abort()
+        unsent_bytes = transport.get_write_buffer_size()
+        if unsent_bytes > OUTPUT_BYTES_MAX:
+            self.cut()
+        elif unsent_bytes > FULL_BYTES:
+            self._longest_write = max(self._longest_write, len(data))
+            self._owner.unread.note(self)
+        else:
+            self._longest_write = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """At most: what was written at once is held whole until the last of it is sent. Measured
+        with clients that were pushed jobs of 1 MB: 107 MB were unsent, 270 MB held."""
+        transport = self._transport
+        unsent_bytes = 0 if transport is None else transport.get_write_buffer_size()
+        return unsent_bytes and unsent_bytes + self._longest_write
+
+    def cut(self) -> None:
+        """It does not read, and that costs too much."""
+        self._owner.observed.connections_rejected["does_not_read"] += 1
+        self.abort()
 
     def close(self) -> None:
         """After what was said has been sent."""
