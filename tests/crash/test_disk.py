@@ -9,7 +9,16 @@ import pytest
 from holdfastd.store import sqlite
 from holdfastd.store.base import StoreBroken
 from support.crashdisk import Plan, Recorder
-from support.diskfaults import Report, Run, StaysFull, fail_operation, fail_sync, lose_power, run
+from support.diskfaults import (
+    Report,
+    Run,
+    StaysFull,
+    count_operations,
+    fail_operation,
+    fail_sync,
+    lose_power,
+    run,
+)
 from support.vfs import Fault
 
 STEPS = 150
@@ -62,21 +71,15 @@ def test_a_daemon_that_speaks_before_it_writes_loses_to_a_power_loss(tmp_path: P
 # ---- I/O errors ----------------------------------------------------------------------------------
 
 
-def operations_of(tmp_path: Path, seed: int, steps: int) -> int:
-    folder = tmp_path / "count"
-    folder.mkdir()
-    return run(seed, steps, folder).recorder.count
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("forever", [False, True], ids=["once", "for ever"])
 @pytest.mark.parametrize("fault", list(Fault))
 def test_an_error_of_the_disk_confirms_nothing_and_loses_nothing(
-    tmp_path: Path, fault: Fault, forever: bool
+    fault: Fault, forever: bool
 ) -> None:
     """At operations all over a run, those of the first opening among them."""
     steps = 30
-    count = operations_of(tmp_path, 1, steps)
+    count = count_operations(1, steps)
     rng = random.Random(1)
     report = Report()
     errors: Counter[type] = Counter()

@@ -311,6 +311,24 @@ def fail_operation(seed: int, steps: int, plan: Plan, report: Report) -> Run:
     return done
 
 
+def count_operations(seed: int, steps: int) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        return run(seed, steps, Path(folder)).recorder.count
+
+
+def fail_every_operation(seed: int, steps: int, fault: Fault, forever: bool) -> tuple[int, Report]:
+    """One run for each operation of a run, which fails there; for a process of its own. Returns how
+    many runs."""
+    report = Report()
+    count = count_operations(seed, steps)
+    for at in range(count):
+        done = fail_operation(seed, steps, Plan(at, fault, forever), report)
+        if not done.recorder.has_failed:
+            report.wrong += 1
+            report.note(f"seed {seed}: operation {at} of {count} never came")
+    return count, report
+
+
 # ---- fsyncs that fail ----------------------------------------------------------------------------
 
 

@@ -1,9 +1,11 @@
 """The fault campaign: `python -m support.torture`, or `make torture SECONDS=… SEED=… IMAGES=…`.
 
+What else can be bounded: SWEEPS= runs of which every operation fails, FRAMES= mutated frames.
 Producers and worker processes never stop; between them and the daemon are proxies that lose what
 they are told to; a nemesis follows a schedule that is made from the seed alone. At the end all is
-healed, the queues run dry, and the history is judged. Then the power is lost, many times (see
-`support.diskfaults`).
+healed, the queues run dry, and the history is judged. Then the power is lost, many times, every
+operation of a run fails (see `support.diskfaults`), and strangers send mutated frames (see
+`support.rude`).
 """
 
 import asyncio
@@ -32,7 +34,9 @@ from support.daemon import DaemonProcess
 from support.fakeclock import DAY_S, LIBRARY, MISSING, FakeClock, remove_leftovers
 from support.history import Done, History, Run, Stored, Verdict, judge
 from support.proxy import Proxy
+from support.rude import throw_beside_honest
 from support.smalldisk import SmallDisk, can_mount
+from support.vfs import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,6 +60,8 @@ JUMP_S: Final = 30 * DAY_S
 """The wall clock is set so far ahead or back at most."""
 DRAIN_S: Final = 120.0
 IMAGES_PER_RUN: Final = 1_000
+SWEEP_STEPS: Final = 30
+"""Of a run of which every operation fails: some 770 operations, in 6 ways each."""
 
 
 class Step(NamedTuple):
@@ -378,11 +384,22 @@ def main() -> int:
         f"power lost {disks.total:,} times: {disks.lost} disks lost something confirmed, "
         f"{disks.wrong} were wrong, {disks.in_doubt:,} had a batch that was not confirmed yet"
     )
+    runs, failing = fail_every_operation(seed, int(os.environ.get("SWEEPS", "5")))
+    print(
+        f"an operation of the disk failed in {runs:,} runs, {failing.total:,} disks of them: "
+        f"{failing.lost} lost something confirmed, {failing.wrong} were wrong"
+    )
+    disks.add(failing)
     for example in disks.examples:
         print(f"  {example}")
+    frames = int(os.environ.get("FRAMES", "1000000"))
+    rude_folder = folder / "rude"
+    rude_folder.mkdir()
+    rude = asyncio.run(throw_beside_honest(rude_folder, seed, frames))
+    print(rude)
     if not verdict.wrong:
         shutil.rmtree(folder)
-        return 1 if disks.lost or disks.wrong else 0
+        return 1 if disks.lost or disks.wrong or rude.is_wrong else 0
     (folder / "history.json").write_text(json.dumps(asdict(torture.history), default=list_of))
     print(f"the history and the logs are in {folder}")
     return 1
@@ -398,6 +415,20 @@ def lose_power_often(seed: int, images: int) -> diskfaults.Report:
         ):
             whole.add(report)
     return whole
+
+
+def fail_every_operation(seed: int, sweeps: int) -> tuple[int, diskfaults.Report]:
+    """Each in every way, on two cores. Returns how many runs failed somewhere, and their report."""
+    whole, runs = diskfaults.Report(), 0
+    tasks = list(itertools.product(range(seed, seed + sweeps), Fault, (False, True)))
+    seeds, faults, forever = zip(*tasks, strict=True) if tasks else ((), (), ())
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        for count, report in pool.map(
+            diskfaults.fail_every_operation, seeds, itertools.repeat(SWEEP_STEPS), faults, forever
+        ):
+            runs += count
+            whole.add(report)
+    return runs, whole
 
 
 def list_of(value: Any) -> Any:
