@@ -155,3 +155,17 @@ def test_a_session_that_was_seen_in_a_false_future_is_forgotten_in_time(driver: 
     driver.pass_time(SETTINGS.session_ms / 1000)
     driver.pass_time(61)
     assert "v" not in driver.engine.sessions
+
+
+@pytest.mark.parametrize("jump_ms", JUMPS)
+def test_a_connected_session_is_remembered_however_long_ago_it_was_heard_of(
+    driver: Driver, jump_ms: int
+) -> None:
+    driver.attach(V, "v")
+    driver.add(V, "q", "a")
+    last_request = driver.request
+    jump(driver, jump_ms)
+    pass_minutes(driver, 70)
+    driver.detach(V)
+    driver.flush()
+    assert driver.attach(V, "v").last_request == last_request
