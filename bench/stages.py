@@ -15,15 +15,17 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.raw import PAYLOAD
 from holdfast.ids import new_id
 from holdfast.wire import messages as wire
 from holdfast.wire.connection import ClientConnection, ServerConnection
 from holdfastd.engine.broker import Engine
+from holdfastd.engine.changes import WaitingPage
 from holdfastd.engine.commands import Attach
 from holdfastd.engine.model import QueueKey, QueueSettings, Seq, SessionKey
 from holdfastd.engine.outputs import Deliver, Output
@@ -32,161 +34,148 @@ from holdfastd.net.answers import messages_of
 from holdfastd.net.requests import Requests
 from holdfastd.store.sqlite import SqliteStore
 
-if TYPE_CHECKING:
-    from holdfastd.engine.changes import Batch
-
 PRODUCER: Final = 1
 WORKER: Final = 2
 MOMENT: Final = Moment(1_800_000_000_000, 1000.0)
+WARM_UP_ROUNDS: Final = 12
+"""Until as many finished jobs are kept as ever will be, and each round removes as many as it
+adds."""
 
 
 class Stages:
     def __init__(self, directory: Path, per_frame: int, rows: int):
         self.per_frame = per_frame
         self.rows = rows
-        self.cpu_us: dict[str, list[float]] = {}
-        """By stage: microseconds of CPU time per job, of each round."""
-        self.engine = Engine(EngineSettings(), random.Random(1))
-        self.store = SqliteStore(directory)
-        self.batch = 0
+        self.us: dict[str, list[float]] = {}
+        """By stage: microseconds per job, of each round."""
+        self._engine = Engine(EngineSettings(), random.Random(1))
+        self._store = SqliteStore(directory)
+        self._batch = 0
         self._request = 0
         self._requests = Requests(2**20, lambda name: QueueSettings())
 
     async def open(self) -> None:
-        recovered = await self.store.open()
+        recovered = await self._store.open()
         numbers = (Seq(recovered.next_seq), QueueKey(1), SessionKey(1))
-        self.engine.recover(recovered.epoch, numbers, [], [], [], MOMENT)
-        for connection, name in ((PRODUCER, ""), (WORKER, "w")):
-            self.engine.attach(connection, Attach(f"s{connection}", name, (), {}), MOMENT)
-        await self._commit("")
+        self._engine.recover(recovered.epoch, numbers, [], [], [], MOMENT)
+        for connection, worker in ((PRODUCER, ""), (WORKER, "w")):
+            command = Attach(f"session {connection}", worker, (), {})
+            self._engine.attach(connection, command, MOMENT)
+        await self._commit("attach")
 
-    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
-        started = time.process_time()
-        found = work()
-        if stage:
-            cpu_us = (time.process_time() - started) * 1e6 / self.rows
-            self.cpu_us.setdefault(stage, []).append(cpu_us)
-        return found
+    async def close(self) -> None:
+        await self._store.close()
 
-    async def _commit(self, prefix: str) -> list[Output]:
-        closed: tuple[Batch, list[Output]] = self._timed(
-            prefix and f"{prefix}: close batch", self.engine.close_batch
-        )
-        batch, outputs = closed
-        self.batch += 1
-        batch.number = self.batch
-        cpu, wall = time.process_time(), time.perf_counter()
-        await self.store.apply(batch)
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        if prefix:
-            self.cpu_us.setdefault(f"{prefix}: store", []).append(cpu * 1e6 / self.rows)
-            self.cpu_us.setdefault(f"{prefix}: (waiting for the disk, wall)", []).append(
-                (wall - cpu) * 1e6 / self.rows
+    async def round(self) -> None:
+        """`rows` jobs are added, leased to a worker and acknowledged."""
+        await self._do("add", PRODUCER, self._enqueues())
+        subscribe = wire.Subscribe(self._number(), ["q"], self.rows)
+        outputs = await self._do("lease", WORKER, [subscribe])
+        items = [item for output in outputs if isinstance(output, Deliver) for item in output.items]
+        if len(items) != self.rows:
+            raise RuntimeError(f"{len(items)} of {self.rows} jobs were leased")
+        await self._do("ack", WORKER, self._acks(items))
+
+    def _enqueues(self) -> list[wire.Message]:
+        return [
+            wire.Enqueue(
+                self._number(), "q", [[new_id(), "n", PAYLOAD, None] for _ in range(self.per_frame)]
             )
-        if self.store.needs_checkpoint():
-            started = time.process_time()
-            await self.store.checkpoint()
-            if prefix:
-                self.cpu_us.setdefault("checkpoint, each", []).append(
-                    (time.process_time() - started) * 1e6
-                )
-        return outputs
+            for _ in range(self.rows // self.per_frame)
+        ]
 
-    def _frames(self, messages: list[Any]) -> bytes:
-        client = ClientConnection()
-        return client.send_many(messages)
-
-    def _receive(self, stage: str, connection: int, data: bytes) -> None:
-        server = _open_connection()
-        messages = self._timed(f"{stage}: decode", lambda: server.receive(data))
-        command = self._requests.command
-
-        def translate() -> list[Any]:
-            return [command(message, MOMENT.now_ms) for message in messages]
-
-        commands = self._timed(f"{stage}: check", translate)
-
-        def apply() -> None:
-            for message, command in zip(messages, commands, strict=True):
-                self.engine.apply(connection, message.request, command, MOMENT)
-
-        self._timed(f"{stage}: engine", apply)
-
-    def _say(self, stage: str, outputs: list[Output]) -> None:
-        def say() -> None:
-            said: dict[int, list[wire.Message]] = {}
-            for output in outputs:
-                said.setdefault(output.connection, []).extend(messages_of(output))
-            for messages in said.values():
-                _open_connection().send_many(messages)
-
-        self._timed(f"{stage}: encode", say)
+    def _acks(self, items: list[Any]) -> list[wire.Message]:
+        fields = [(item[0], item[1], item[2], None) for item in items]
+        return [wire.Ack(self._number(), fields[at : at + 100]) for at in range(0, len(items), 100)]
 
     def _number(self) -> int:
         self._request += 1
         return self._request
 
-    async def round(self, name: str) -> None:
-        """`rows` jobs are added and, on their own, leased to a worker and acknowledged."""
-        count = self.rows // self.per_frame
-        messages = [
-            wire.Enqueue(
-                self._number(),
-                "q",
-                [[new_id(), "n", PAYLOAD, None] for _ in range(self.per_frame)],
-            )
-            for _ in range(count)
-        ]
-        self._receive(f"{name}add", PRODUCER, self._frames(messages))
-        self._say(f"{name}add", await self._commit(f"{name}add"))
-        subscribe = wire.Subscribe(self._number(), ["q"], self.rows)
-        data = self._frames([subscribe])
-        self._receive(f"{name}lease", WORKER, data)
-        await self._reads()
-        outputs = await self._commit(f"{name}lease")
-        self._say(f"{name}lease", outputs)
-        items = [item for output in outputs if isinstance(output, Deliver) for item in output.items]
-        assert len(items) == self.rows, f"{len(items)} of {self.rows} were leased"
-        acks = [
-            wire.Ack(self._number(), [(i[0], i[1], i[2], None) for i in items[at : at + 100]], 0)
-            for at in range(0, len(items), 100)
-        ]
-        self._receive(f"{name}ack", WORKER, self._frames(acks))
-        await self._reads()
-        self._say(f"{name}ack", await self._commit(f"{name}ack"))
+    # ---- the stages --------------------------------------------------------------------------
 
-    async def _reads(self) -> None:
-        wanted = list(self.engine.take_reads().items())
-        if wanted:
-            pages = await self.store.read([read for read, _ in wanted])
+    async def _do(self, what: str, connection: int, messages: list[wire.Message]) -> list[Output]:
+        data = ClientConnection().send_many(messages)
+        server = _open_connection()
+        with self._timed(f"{what}: decode"):
+            received: list[Any] = server.receive(data)
+        with self._timed(f"{what}: check"):
+            commands = [self._requests.command(message, MOMENT.now_ms) for message in received]
+        with self._timed(f"{what}: engine"):
+            for message, command in zip(received, commands, strict=True):
+                self._engine.apply(connection, message.request, command, MOMENT)
+        with self._timed(f"{what}: read pages"):
+            await self._read()
+        outputs = await self._commit(what)
+        with self._timed(f"{what}: encode"):
+            _say(outputs)
+        return outputs
+
+    async def _read(self) -> None:
+        """Until all are leased that can be. What is read to be pruned changes nothing before the
+        next commit."""
+        is_leasing = True
+        while is_leasing:
+            wanted = list(self._engine.take_reads().items())
+            pages = await self._store.read([read for read, _ in wanted])
             for (read, then), page in zip(wanted, pages, strict=True):
-                self.engine.answer(read, then, page, MOMENT)
+                self._engine.answer(read, then, page, MOMENT)
+            is_leasing = any(isinstance(read, WaitingPage) for read, _ in wanted)
+
+    async def _commit(self, what: str) -> list[Output]:
+        with self._timed(f"{what}: close batch"):
+            batch, outputs = self._engine.close_batch()
+        self._batch += 1
+        batch.number = self._batch
+        started = time.perf_counter()
+        with self._timed(f"{what}: write"):
+            await self._store.apply(batch)
+        waited = time.perf_counter() - started - self.us[f"{what}: write"][-1] * self.rows / 1e6
+        self._note(f"{what}: (wait for the disk, wall)", waited)
+        with self._timed("checkpoints"):
+            if self._store.needs_checkpoint():
+                await self._store.checkpoint()
+        return outputs
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        self._note(stage, time.process_time() - started)
+
+    def _note(self, stage: str, seconds: float) -> None:
+        self.us.setdefault(stage, []).append(seconds * 1e6 / self.rows)
+
+
+def _say(outputs: list[Output]) -> None:
+    said: dict[int, list[wire.Message]] = {}
+    for output in outputs:
+        said.setdefault(output.connection, []).extend(messages_of(output))
+    for messages in said.values():
+        _open_connection().send_many(messages)
 
 
 def _open_connection() -> ServerConnection:
     """A connection on which anything may be said."""
     server = ServerConnection()
-    identify = wire.Identify({"protocol": 1, "session": "s"})
-    server.receive(ClientConnection().send(identify))
+    server.receive(ClientConnection().send(wire.Identify({"protocol": 1, "session": "s"})))
     server.send(wire.Welcome({}))
     return server
 
 
-async def measure(options: argparse.Namespace, directory: Path) -> None:
+async def measure(options: argparse.Namespace, directory: Path) -> dict[str, float]:
+    """Microseconds per job by stage: medians, but for checkpoints, which are rare: the mean."""
     stages = Stages(directory, options.per_frame, options.rows)
     await stages.open()
-    for number in range(options.rounds + 2):
-        if number == 2:  # the first two warm caches and statements
-            stages.cpu_us.clear()
-        await stages.round("")
-    await stages.store.close()
-    total = 0.0
-    for stage, found in stages.cpu_us.items():
-        value = statistics.median(found)
-        print(f"{stage:<40}{value:>10.2f} us")
-        if ":" in stage and "wall" not in stage:
-            total += value
-    print(f"{'a job, all stages, CPU':<40}{total:>10.2f} us")
+    for _ in range(WARM_UP_ROUNDS):
+        await stages.round()
+    stages.us.clear()
+    for _ in range(options.rounds):
+        await stages.round()
+    await stages.close()
+    checkpoints = sum(stages.us.pop("checkpoints")) / options.rounds
+    found = {stage: statistics.median(values) for stage, values in stages.us.items()}
+    return {**found, "checkpoints": checkpoints}
 
 
 def main() -> None:
@@ -197,7 +186,11 @@ def main() -> None:
     options = parser.parse_args()
     sys.setswitchinterval(0.0002)  # as the daemon does
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=Path.cwd()) as folder:
-        asyncio.run(measure(options, Path(folder)))
+        found = asyncio.run(measure(options, Path(folder)))
+    for stage, us in found.items():
+        print(f"{stage:<40}{us:>8.2f} us")
+    total = sum(us for stage, us in found.items() if "wall" not in stage)
+    print(f"{'a job, all stages, CPU':<40}{total:>8.2f} us")
 
 
 if __name__ == "__main__":

@@ -65,8 +65,8 @@ class Pipeline:
         self._epoch = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self.is_behind = False
+        """The store cannot keep up: nothing more should be read from connections."""
         self._stopped = asyncio.Event()
         self._command_count = 0
         self._is_stopping = False
@@ -85,11 +85,6 @@ class Pipeline:
     def epoch(self) -> int:
         """Number of this start of the daemon."""
         return self._epoch
-
-    @property
-    def is_behind(self) -> bool:
-        """The store cannot keep up: nothing more should be read from connections."""
-        return not self._room.is_set()
 
     def moment(self) -> Moment:
         return Moment(self._clock.now_ms(), self._clock.monotonic())
@@ -140,22 +135,26 @@ class Pipeline:
     # ---- commands --------------------------------------------------------------------------------
 
     def attach(self, connection: int, command: Attach) -> None:
-        with _INVARIANTS:
+        try:
             self.engine.attach(connection, command, self.moment())
+        except Exception as error:
+            raise _as_bug(error) from error
         self._submitted()
 
     def submit(self, connection: int, request: int, command: Command, moment: Moment) -> None:
         """Apply one command; what it leads to is said when it is durable."""
-        with _INVARIANTS:
+        try:
             self.engine.apply(connection, request, command, moment)
+        except Exception as error:
+            raise _as_bug(error) from error
         self._submitted()
 
     def _submitted(self) -> None:
         self._command_count += 1
         self._observed.commands_waiting += 1
         self._wake.set()
-        if self._room.is_set() and self.engine.open_job_count > OPEN_JOBS_MAX:
-            self._room.clear()
+        if self.engine.open_job_count > OPEN_JOBS_MAX and not self.is_behind:
+            self.is_behind = True
             self._behind_at = self._clock.monotonic()
             self.on_pressure(True)
 
@@ -241,7 +240,7 @@ class Pipeline:
             self._observed.commit_seconds.observe(self._clock.monotonic() - started)
             self._observed.commit_commands.observe(command_count)
         self._observed.commands_waiting -= command_count
-        if not self._room.is_set():
+        if self.is_behind:
             self._caught_up()
         if self._outlet is not None:
             self._outlet.send(outputs)
@@ -251,7 +250,7 @@ class Pipeline:
         moment = self.moment()
         if moment.monotonic - self._behind_at > STALL_S:
             self.engine.forgive(moment)
-        self._room.set()
+        self.is_behind = False
         self.on_pressure(False)
 
     async def _apply(self, batch: Batch) -> None:
@@ -290,16 +289,8 @@ class Pipeline:
                 self.engine.answer(read, then, page, moment)
 
 
-class _Invariants:
-    """An error in the middle of a command leaves memory half changed: the daemon must stop. A class
-    and not a generator, since it is entered once per command."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, InvariantError):
-            raise InvariantError(f"the engine failed: {error!r}") from error
-
-
-_INVARIANTS: Final = _Invariants()
+def _as_bug(error: Exception) -> InvariantError:
+    """An error in the middle of a command leaves memory half changed: the daemon must stop."""
+    if isinstance(error, InvariantError):
+        return error
+    return InvariantError(f"the engine failed: {error!r}")

@@ -35,8 +35,8 @@ class Dispatcher:
 
     def dispatch(self, queue: QueueState, moment: Moment) -> None:
         """Lease as many of the queue's jobs as its limits and its workers' credit allow."""
-        self._read_page_if_low(queue)
-        if queue.is_paused or queue.is_clearing or self._partition.is_draining:
+        if not queue.ready or queue.is_paused or queue.clearing or self._partition.is_draining:
+            self._read_page_if_low(queue)
             return
         while queue.ready:
             session = self._next_worker(queue, moment)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -155,16 +156,14 @@ class Listener:
 
     def send(self, outputs: list[Output]) -> None:
         """Say what a durable batch leads to; all messages of a connection in one write."""
-        said: dict[int, list[wire.Message]] = {}
+        said: defaultdict[int, list[wire.Message]] = defaultdict(list)
         for output in outputs:
             messages = messages_of(output)
             if messages:
-                if isinstance(output, Refuse):
+                if type(output) is Refuse:
                     status = ERROR_CODE_OF[output.refusal].name.lower()
                     self.observed.commands["refused", status] += 1
-                said.setdefault(output.connection, []).extend(messages)
-            elif isinstance(output, Show):
-                self.reader.show(output.connection, output.request, output.queue, output.id)
+                said[output.connection] += messages
             else:
                 self._act(output)
         for number, messages in said.items():
@@ -173,10 +172,13 @@ class Listener:
                 peer.say(messages)
 
     def _act(self, output: Output) -> None:
+        """What is more than a message."""
         peer = self._peers.get(output.connection)
         if peer is None:
             return
-        if isinstance(output, Welcome):
+        if isinstance(output, Show):
+            self.reader.show(output.connection, output.request, output.queue, output.id)
+        elif isinstance(output, Welcome):
             peer.welcome(output.resumed, output.last_request, output.lost)
         elif isinstance(output, Displace):
             peer.refuse(ErrorCode.SESSION_TAKEN, "another connection has resumed this session")
