@@ -67,6 +67,11 @@ class DaemonProcess:
         ]
         return [sys.executable, *self.program, "serve", *flags, *self.arguments]
 
+    @property
+    def enter(self) -> list[str]:
+        """In front of a command, it runs where the directory can be seen."""
+        return []
+
     def start(self) -> Self:
         """Start it and wait until it is READY. Raises RuntimeError with its log if it ends."""
         with self._log.open("wb") as log:

@@ -31,12 +31,21 @@ class SmallDisk(DaemonProcess):
         assert self._holder.stdout.readline() == b"mounted\n"
 
     def command(self) -> list[str]:
-        enter = ["nsenter", "-t", str(self._holder.pid), "-U", "-m", "--preserve-credentials"]
-        return [*enter, *super().command()]
+        return [*self.enter, *super().command()]
+
+    @property
+    def enter(self) -> list[str]:
+        """In front of a command, it runs where the disk is."""
+        return ["nsenter", "-t", str(self._holder.pid), "-U", "-m", "--preserve-credentials"]
+
+    @property
+    def seen_from_here(self) -> Path:
+        """The directory with the disk, for those who have not entered."""
+        return Path(f"/proc/{self._holder.pid}/root{self.directory}")
 
     @property
     def _ballast(self) -> Path:
-        return Path(f"/proc/{self._holder.pid}/root{self.directory}/ballast")
+        return self.seen_from_here / "ballast"
 
     def fill(self) -> None:
         """Leave not one block."""

@@ -30,6 +30,8 @@ DETAIL_BYTES_MAX: Final = 512 * 1024
 """Of a job's attempts, and of its log lines, that are read with it. With the largest payload and
 result they fit one frame of the protocol (4 MiB)."""
 
+RESTORE_ADVICE: Final = "restore a backup with holdfastd restore"
+
 
 class StoreError(Exception):
     """Base of what a store raises. Its text is for the operator: what, where, what to do."""

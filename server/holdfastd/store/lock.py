@@ -79,6 +79,21 @@ class DirectoryLock:
         sync_directory(self._directory)
 
 
+def is_held(directory: Path) -> bool:
+    """A daemon has the directory open."""
+    try:
+        file = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
 def sync_directory(directory: Path) -> None:
     """Make the creation, renaming or removal of files in it durable."""
     file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

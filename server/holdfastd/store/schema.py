@@ -13,6 +13,8 @@ from holdfastd.store.base import StoreRefused
 
 APPLICATION_ID: Final = 0x484F4C44
 """HOLD in ASCII."""
+BACKUP_APPLICATION_ID: Final = 0x484F4C42
+"""HOLB: a backup, on which no daemon may start before `holdfastd restore` has raised its epoch."""
 
 
 def migrations() -> list[str]:
@@ -34,6 +36,11 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     application_id = _pragma(connection, "application_id")
     version = _pragma(connection, "user_version")
     is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    if application_id == BACKUP_APPLICATION_ID:
+        raise StoreRefused(
+            f"{path} is a backup: make a database of it with holdfastd restore, so that no lease "
+            "that was given out after it is taken for a live one"
+        )
     if application_id != APPLICATION_ID and not (application_id == 0 and is_empty):
         raise StoreRefused(
             f"{path} is a database, but not one of Holdfast (application id {application_id:#x}): "

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from holdfastd.engine.changes import Batch, JobRow, Page, Read
 from holdfastd.engine.model import QueueKey, State
 from holdfastd.store.base import (
+    RESTORE_ADVICE,
     JobCursor,
     JobDetail,
     Recovered,
@@ -37,6 +38,8 @@ from holdfastd.store.walcheck import is_damaged, used_frames
 T = TypeVar("T")
 
 DATABASE_NAME: Final = "holdfast.db"
+RESTORING_NAME: Final = "holdfast.restoring"
+"""There while a restored database takes the place of another; see `store.restore`."""
 CHECKPOINT_BYTES: Final = 32 * 1024 * 1024
 """Written since the last checkpoint, roughly, before the next one."""
 ROW_BYTES: Final = 600
@@ -80,6 +83,7 @@ class SqliteStore:
     async def open(self) -> Recovered:
         self._lock.acquire()
         try:
+            self._refuse_unfinished_restore()
             if self._lock.was_unclean:
                 evict_page_cache(self._path, self._wal_path)
             if _size_of(self._wal_path):
@@ -96,6 +100,13 @@ class SqliteStore:
             raise
         return recovered
 
+    def _refuse_unfinished_restore(self) -> None:
+        restoring = self._path.with_name(RESTORING_NAME)
+        if restoring.exists():
+            raise StoreRefused(
+                f"a restore was cut short and left {restoring}: run holdfastd restore again"
+            )
+
     async def _check_log(self) -> None:
         """Raises StoreRefused: commits are missing from the log. Read-only, so that the damaged
         files stay as they are (a writer's closing would checkpoint)."""
@@ -108,7 +119,7 @@ class SqliteStore:
         if is_damaged(self._wal_path, used):
             raise StoreRefused(
                 f"{self._wal_path} is damaged: confirmed changes stand behind the damage and would "
-                "be lost: restore a backup; nothing was changed"
+                f"be lost: {RESTORE_ADVICE}; nothing was changed"
             )
 
     def _prepare(self, connection: sqlite3.Connection) -> Recovered:
@@ -119,7 +130,7 @@ class SqliteStore:
             migrate(connection, self._path)
         except sqlite3.DatabaseError as error:
             advice = (
-                "if it is damaged, restore a backup; if it is another program's, choose another "
+                f"if it is damaged, {RESTORE_ADVICE}; if it is another program's, choose another "
                 "directory with --data"
             )
             if isinstance(error, sqlite3.OperationalError):  # not what is in it, but the disk
@@ -224,12 +235,12 @@ class SqliteStore:
             self._lock.mark_broken()
             raise StoreBroken(
                 f"{self._path}: {name}: {error}: check the disk; if it comes again, "
-                "restore a backup"
+                f"{RESTORE_ADVICE}"
             ) from error
         except (ValueError, TypeError, KeyError) as error:
             self._lock.mark_broken()
             raise StoreBroken(
-                f"{self._path}: a row cannot be read ({error}): restore a backup"
+                f"{self._path}: a row cannot be read ({error}): {RESTORE_ADVICE}"
             ) from error
 
 
@@ -296,6 +307,7 @@ def _checkpoint(connection: sqlite3.Connection) -> None:
 
 
 def _truncate_log(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA busy_timeout = 0")  # a backup under way is not waited for
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
