@@ -99,6 +99,13 @@ class Directory:
         return self.check(text)
 
 
+class OptionalDirectory(Directory):
+    allowed = 'the path of a directory, or "" for none'
+
+    def check(self, value: object) -> Path | None:  # type: ignore[override]  # wider on purpose
+        return None if value == "" else super().check(value)
+
+
 class Address(NamedTuple):
     """Where to listen."""
 
@@ -146,6 +153,18 @@ class Data:
     """Made if it is not there; belongs to one daemon at a time."""
     reserve_bytes: int = key(64 * 1024 * 1024, Whole(0, 1024**3))
     """Kept free on disk, so that workers can still answer when the disk is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """Copies that the daemon has made of its database; docs/backup.md."""
+
+    dir: Path | None = key("", OptionalDirectory())
+    """Made if it is not there; None = no backups are made."""
+    every_ms: int = key(DAY_MS, Whole(SECOND_MS, 31 * DAY_MS))
+    """From the beginning of one to the beginning of the next; restarts do not count."""
+    keep: int = key(7, Whole(1, 10_000))
+    """The newest so many stay, of those that the daemon has made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +228,7 @@ class Config:
     """All settings, by section."""
 
     data: Data = field(default_factory=Data)
+    backup: Backup = field(default_factory=Backup)
     tcp: Tcp = field(default_factory=Tcp)
     http: Http = field(default_factory=Http)
     limits: Limits = field(default_factory=Limits)
@@ -348,13 +368,19 @@ def _build(sources: list[Found]) -> Config:
 
 def _contradictions(config: Config) -> list[str]:
     """What is wrong with values that are right one by one."""
+    found = []
     leases = config.leases
     if leases.heartbeat_ms * 2 > leases.lease_ms:
-        return [
+        found.append(
             f"leases.heartbeat_ms ({leases.heartbeat_ms:,}) must be at most half of "
             f"leases.lease_ms ({leases.lease_ms:,}): one lost heartbeat must not end a lease"
-        ]
-    return []
+        )
+    if config.backup.dir is not None and config.backup.dir == config.data.dir:
+        found.append(
+            f"backup.dir must not be data.dir ({config.data.dir}): what happens to the one must "
+            "not happen to the other"
+        )
+    return found
 
 
 Flat: TypeAlias = dict[str, str | int]
@@ -363,7 +389,7 @@ Flat: TypeAlias = dict[str, str | int]
 def flatten(config: Config) -> Flat:
     """The settings by path, each as it would stand in config.toml."""
     return {
-        path: value if isinstance(value, int) else str(value)
+        path: value if isinstance(value, int) else "" if value is None else str(value)
         for path, value in (
             (f"{section}.{each.name}", getattr(getattr(config, section), each.name))
             for section, kind in SECTIONS.items()

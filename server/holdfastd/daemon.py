@@ -20,6 +20,7 @@ from typing import Any, Final, NoReturn
 import uvloop
 
 from holdfastd import VERSION, config, logs
+from holdfastd.backups import Backups
 from holdfastd.clock import SystemClock
 from holdfastd.engine.transitions import InvariantError
 from holdfastd.observed import Observed
@@ -75,9 +76,18 @@ class Daemon:
         )
         app = make_app(metrics, lambda: self._why_not_ready)
         self._http = HttpServer(app, settings.http.listen.host, settings.http.listen.port)
+        self._backups = self._make_backups()
         self._why_not_ready: str | None = "starting"
         self._stop = asyncio.Event()
         self._signals = 0
+
+    def _make_backups(self) -> Backups | None:
+        data, backup = self._config.data, self._config.backup
+        if backup.dir is None:
+            return None
+        return Backups(
+            data.dir, backup.dir, backup.every_ms, backup.keep, self._clock, self._observed
+        )
 
     async def run(self) -> None:
         """Start, serve until a signal, stop.
@@ -100,7 +110,10 @@ class Daemon:
                 serving = tasks.create_task(self._http.serve_until_stopped())
                 address = await self._bind("tcp.listen", self._listener.start())
                 self._ready(address, http_address, sum(self._job_counts()), started)
+                backing_up = [tasks.create_task(self._backups.run())] if self._backups else []
                 await self._stop.wait()
+                for task in backing_up:
+                    task.cancel()
                 await self._drain()
                 for task in (reading, lagging):
                     task.cancel()

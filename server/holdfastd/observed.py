@@ -47,6 +47,16 @@ class Observed:
     backpressure_seconds: float = 0.0
     """Time for which reading from a connection was paused, summed over the connections."""
 
+    # Written by the daemon's schedule of backups.
+    backups_ok: int = 0
+    backups_failed: int = 0
+    backup_at_ms: int | None = None
+    """Wall time of the last one that is there, made by this process or before; None = there is
+    none, or none are made."""
+    backup_seconds: float | None = None
+    """What the last one took; None = this process has made none."""
+    backup_bytes: int | None = None
+
     # Written by the daemon.
     loop_lag_seconds: Histogram = field(default_factory=lambda: Histogram(LAG_SECONDS))
     """How late a timer of the event loop runs, sampled twice a second."""

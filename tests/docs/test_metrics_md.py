@@ -29,6 +29,7 @@ async def page(queue_count: int, queues_max: int) -> str:
     observed.commands["enqueue", "ok"] = 1
     observed.connections_rejected["limit"] = 1
     observed.protocol_errors["bad_frame"] = 1
+    observed.backup_at_ms, observed.backup_seconds, observed.backup_bytes = 1, 1.0, 1
 
     async def stats() -> StoreStats:
         return StoreStats(1, 2, 3)

@@ -15,6 +15,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "holdfastd.engine": ("holdfastd.engine",),
     "holdfastd.clock": (),
     "holdfastd.observed": ("holdfastd.engine",),
+    "holdfastd.backups": ("holdfastd.clock", "holdfastd.logs", "holdfastd.observed"),
     "holdfastd.store": ("holdfastd.store", "holdfastd.engine"),
     "holdfastd.pipeline": (
         "holdfastd.engine",

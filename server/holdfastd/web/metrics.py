@@ -166,6 +166,7 @@ class _Collector(Collector):
         yield from self._queues()
         yield from self._process()
         yield from self._stored()
+        yield from _backups(self._observed)
 
     # ---- queues ----------------------------------------------------------------------------
 
@@ -360,6 +361,23 @@ class _Collector(Collector):
                 [],
                 [((), self.storage.disk_free_bytes)],
             )
+
+
+def _backups(seen: Observed) -> Iterator[Metric]:
+    yield _counter(
+        "holdfast_backups",
+        "Backups that the daemon made or failed to make",
+        ["result"],
+        [(("ok",), seen.backups_ok), (("failed",), seen.backups_failed)],
+    )
+    last_s = None if seen.backup_at_ms is None else seen.backup_at_ms / 1000
+    for name, text, value in (
+        ("last_success_timestamp_seconds", "Unix time of the last good backup", last_s),
+        ("last_duration_seconds", "What it took", seen.backup_seconds),
+        ("last_size_bytes", "Its size", seen.backup_bytes),
+    ):
+        if value is not None:
+            yield _gauge(f"holdfast_backup_{name}", text, [], [((), value)])
 
 
 def _queue_counters(groups: Groups) -> Iterator[Metric]:

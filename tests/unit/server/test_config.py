@@ -165,3 +165,15 @@ def test_flattened_settings_read_back_are_the_same() -> None:
         section, _, name = path.partition(".")
         tree.setdefault(section, {})[name] = value
     assert Config.from_mapping(tree) == config
+
+
+def test_backups_are_made_where_a_directory_is_named_and_not_by_default() -> None:
+    assert Config().backup.dir is None
+    assert load(None, {"HOLDFAST_BACKUP_DIR": "/b"}, {}).backup.dir == Path("/b")
+    assert flatten(Config())["backup.dir"] == ""
+
+
+def test_backups_are_not_kept_beside_the_database() -> None:
+    assert problems({"data": {"dir": "/x"}, "backup": {"dir": "/x"}}) == [
+        "backup.dir must not be data.dir (/x): what happens to the one must not happen to the other"
+    ]
