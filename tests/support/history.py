@@ -34,6 +34,15 @@ class Stored(NamedTuple):
     """Attempts that did not complete, for whatever reason: failures + crashes + releases."""
 
 
+class Backup(NamedTuple):
+    """A backup that was made and is whole."""
+
+    confirmed_count: int
+    """Jobs that were confirmed before it began, but for those that may have been pruned."""
+    missing: frozenset[str]
+    """Of those, the ones that it does not hold."""
+
+
 @dataclass
 class History:
     attempted: dict[str, bytes] = field(default_factory=dict)
@@ -43,6 +52,7 @@ class History:
     runs: list[Run] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
+    backups: list[Backup] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,8 @@ class Verdict:
     """Leased more often than its failures, crashes and releases explain."""
     untrue: set[str]
     """An ack was taken, and the job is not completed."""
+    not_backed_up: set[str]
+    """Confirmed before a backup began, and not in it."""
     recovered: set[str]
     """Not confirmed, and there all the same: allowed."""
 
@@ -102,6 +114,7 @@ def judge(history: History) -> Verdict:
             if len(set(tokens.get(job.serial, ()))) > job.reruns + (job.state == "completed")
         },
         untrue={serial for serial in done if stored.get(serial, _NONE).state != "completed"},
+        not_backed_up={serial for backup in history.backups for serial in backup.missing},
         recovered=(set(stored) & set(history.attempted)) - history.confirmed,
     )
 

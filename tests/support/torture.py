@@ -36,6 +36,7 @@ from support.history import Done, History, Run, Stored, Verdict, judge
 from support.proxy import Proxy
 from support.rude import throw_beside_honest
 from support.smalldisk import SmallDisk, can_mount
+from support.torture_backups import Backups
 from support.vfs import Fault
 
 if TYPE_CHECKING:
@@ -135,6 +136,12 @@ class Torture:
             "half open": self._half_open,
             "disk full": self._disk_full,
             "clock jump": self._clock_jump,
+        }
+        backups = Backups(self.daemon, self.history, folder / "backups", "brief-")
+        self.faults |= {
+            "backup": backups.make,
+            "kill backup": backups.kill,
+            "kill daemon in backup": backups.make_while_the_daemon_dies,
         }
         if not self._small_disk:
             del self.faults["disk full"]
@@ -356,7 +363,7 @@ class Torture:
             f"seed {self.seed}, {self.seconds:g} s",
             f"attempted {len(history.attempted):,}, confirmed {len(history.confirmed):,}, "
             f"recovered {len(verdict.recovered):,}, runs {len(history.runs):,}, "
-            f"acks {len(history.done):,}",
+            f"acks {len(history.done):,}, whole backups {len(history.backups)}",
             "faults: " + ", ".join(f"{name} {n}" for name, n in sorted(self.done_faults.items())),
         ]
         if not self._small_disk:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.history import Done, History, Run, Stored, judge
+from support.history import Backup, Done, History, Run, Stored, judge
 
 
 def good() -> History:
@@ -49,6 +49,7 @@ RUNS = good().runs
         (replace(good(), runs=[*RUNS, Run("b", 3, b"2", "w2")]), {"shared": {"b"}}),
         (replace(good(), done=[Done("a", 2)]), {"ran_after_done": {"a"}}),
         (replace(good(), stored=[A._replace(reruns=0), B, C]), {"unexplained": {"a"}}),
+        (replace(good(), backups=[Backup(2, frozenset("c"))]), {"not_backed_up": {"c"}}),
         (replace(good(), stored=[A, B._replace(state="failed", reruns=1), C]), {"untrue": {"b"}}),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
