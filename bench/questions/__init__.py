@@ -9,6 +9,7 @@ from typing import Final
 from bench.lab import Figures, Lab
 from bench.questions import (
     backlog,
+    backup,
     costs,
     cpu,
     drain,
@@ -35,6 +36,7 @@ QUESTIONS: Final[dict[str, Callable[[Lab], Figures]]] = {
         importing,
         idle,
         backlog,
+        backup,
     )
 }
 ASKED_ONCE: Final = frozenset({"idle", "backlog", "importing"})
