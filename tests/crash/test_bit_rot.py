@@ -10,7 +10,7 @@ import pytest
 
 from holdfastd.engine import commands
 from holdfastd.engine.model import FailReason, State
-from holdfastd.store import sqlite
+from holdfastd.store import reading, sqlite
 from holdfastd.store.base import StoreError
 from support.engine import P, W, new_job
 from support.sqlite_driver import SqliteDriver
@@ -126,7 +126,7 @@ def test_no_flipped_bit_of_the_database_delivers_a_wrong_payload(
 def test_without_the_checksum_wrong_payloads_are_delivered(
     stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "checksum", _Any())
+    monkeypatch.setattr(reading, "checksum", _Any())
     with pytest.raises(AssertionError, match="wrong payload"):
         flip_all_over(stored, tmp_path / "flipped", sqlite.DATABASE_NAME, FLIPS)
 
