@@ -163,12 +163,13 @@ class SimWorker(Client):
 
     def __init__(self, world: "World", number: int):
         super().__init__(world, f"worker-{number}")
+        self._serves_all = number == 0
 
     async def live(self) -> None:
         rng = self.world.rng
-        queues = list(QUEUES) if rng.random() < 0.7 else [*rng.sample(QUEUES, 2), RED]
+        queues = list(QUEUES) if self._serves_all or rng.random() < 0.5 else rng.sample(QUEUES, 2)
         self.worker = Worker(
-            list(dict.fromkeys(queues)),
+            queues,
             self._handle,
             concurrency=rng.randint(1, 4),
             prefetch=rng.choice((0, 0, 2)),

@@ -125,7 +125,6 @@ class SimDaemon:
 
     def _end(self) -> None:
         """Its process is gone; a supervisor starts it again."""
-        self.world.disturb()
         self.process.kill()
         self.is_serving = False
         delay_s = self.world.rng.random() * self.world.scale.grace_s / 4
@@ -133,8 +132,7 @@ class SimDaemon:
 
     def _start_again(self) -> None:
         if not self.process.is_alive:
-            self.world.disturb()
-            self.start()
+                self.start()
 
     def kill(self) -> None:
         if self.process.is_alive:
@@ -144,12 +142,10 @@ class SimDaemon:
     def stop(self) -> None:
         """As by SIGTERM."""
         if self.is_serving:
-            self.world.disturb()
-            self._stop.set()
+                self._stop.set()
 
     def go_on(self) -> None:
         self.process.go_on()
-        self.world.disturb()
         self._start_again()
 
     def store_state_changed(self) -> None:

@@ -158,7 +158,6 @@ class Nemesis:
             self.world.network.cut(connection, 0.5)
 
     async def cut_all(self) -> None:
-        self.world.disturb()
         for connection in list(self.world.network.connections.values()):
             self.world.network.cut(connection, 2.0)
 
@@ -192,13 +191,16 @@ class Nemesis:
         client.disturb()
 
     async def stall(self) -> None:
-        """The client does not read for a while."""
-        _, connections = self._victim()
+        """Nothing reaches the client for a while, nor that its connection broke meanwhile."""
+        client, connections = self._victim()
+        client.is_held_up = True
         for connection in connections:
             connection.other.stall()
         await self._while(self.world.scale.lease_s)
         for connection in connections:
             connection.other.go_on()
+        client.is_held_up = False
+        client.disturb()
 
     async def vanish(self) -> None:
         client, connections = self._victim()

@@ -84,6 +84,8 @@ class Observer:
         """Highest token by job."""
         self._completed: dict[int, set[int]] = defaultdict(set)
         self._done_tokens: set[int] = set()
+        self._leased: set[int] = set()
+        """Every token that was durable once: a lease that is pushed again may end meanwhile."""
         self._active: dict[int, int] = {}
         """Jobs by the token of their live lease."""
         self._waiting: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
@@ -143,12 +145,13 @@ class Observer:
             if sign > 0:
                 self._waiting[row.queue][row.seq] = (row.priority, row.order)
             else:
-                del self._waiting[row.queue][row.seq]
+                self._waiting[row.queue].pop(row.seq, None)
         elif row.state is State.ACTIVE:
             if sign > 0:
                 self._active[row.token] = row.seq
+                self._leased.add(row.token)
             else:
-                del self._active[row.token]
+                self._active.pop(row.token, None)
 
     def _check_removed(self, row: JobRow) -> None:
         key = self._key_of(row)
@@ -217,7 +220,7 @@ class Observer:
 
     def check_delivered(self, output: Deliver) -> None:
         for item in output.items:
-            if item[0] not in self._active:
+            if item[0] not in self._leased:
                 self.fail(f"job {item[1:3]} was pushed under {item[0]}, which is not durable")
 
     def check_answer(self, command: Any, answer: AnswerItems) -> None:

@@ -42,6 +42,10 @@ from support.simulation.store import DiskState
 START_MS: Final = 1_750_000_000_000
 """Wall clock at the start: June 2025, arbitrary."""
 
+NOT_OF_PRUNED: Final = ("completed_twice", "ran_after_done", "untrue")
+"""Not asked of the brief queue: an ENQUEUE whose answer was lost is sent again, and if its job has
+been completed and pruned by then, it is a new one (docs/reliability.md, What is not promised)."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -52,7 +56,7 @@ class Scale:
     grace_s: float
 
 
-SCALES: Final = (Scale(1, 6, 2), Scale(5, 30, 10), Scale(5, 30, 10), Scale(20, 120, 40))
+SCALES: Final = (Scale(1, 6, 4), Scale(5, 30, 10), Scale(5, 30, 10), Scale(20, 120, 40))
 """The defaults twice, faster and slower."""
 
 
@@ -96,7 +100,6 @@ class World:
         self.listener = SimListener(self)
         self.is_over = False
         self._wall_shift_s = self._wall_highest_s = 0.0
-        self._disturbed_at = 0.0
         self._stopped = asyncio.Event()
         self.serials = itertools.count(1)
 
@@ -142,9 +145,12 @@ class World:
         self.daemon.go_on()
         for worker in self.workers:
             worker.go_on()
-        self.shift_wall(self._wall_highest_s - self._wall_shift_s + 2 * DAY_S)  # all are due
+        for producer in self.producers:
+            producer.go_on()
+            await asyncio.wait([producer.task])
         self.admin.start(self.admin.let_all_run())
         await self.admin.task
+        self.shift_wall(self._wall_highest_s - self._wall_shift_s + 2 * DAY_S)  # all are due
 
     async def _run_dry(self) -> None:
         """Every job must come to its end: slow handlers, lost leases and backoffs included."""
@@ -169,7 +175,10 @@ class World:
                 self.history.stored.append(Stored(serial, row.state.name.lower(), reruns))
         self._believe_what_was_pruned()
         for name, serials in judge(self.history).wrong.items():
-            self.observer.fail(f"{name}: {sorted(serials)[:5]}")
+            if name in NOT_OF_PRUNED:
+                serials = {serial for serial in serials if not serial.startswith(BRIEF)}
+            if serials:
+                self.observer.fail(f"{name}: {sorted(serials)[:5]}")
 
     def _believe_what_was_pruned(self) -> None:
         """The observer has seen that what left the brief queue had ended; with which end, is told
@@ -184,15 +193,12 @@ class World:
 
     # ---- what may be, and what must not -----------------------------------------------------
 
-    def disturb(self) -> None:
-        """Something befell all: who loses a lease now has a reason."""
-        self._disturbed_at = self.loop.time()
-
     def _may_lose_lease(self, name: str) -> bool:
+        """Not for what befalls the daemon, its disk or the clocks: only for what befell it."""
         for worker in self.workers:
             if worker.name == name:
-                since = max(self._disturbed_at, worker.disturbed_at)
-                return worker.is_disturbed or self.loop.time() - since < 2 * self.scale.lease_s
+                unwell_s = self.loop.time() - worker.disturbed_at
+                return worker.is_disturbed or unwell_s < 2 * self.scale.lease_s
         return True  # of a process that is no more
 
     def shift_wall(self, seconds: float) -> None:
