@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test torture check format bench clean
+.PHONY: help install demo test torture simulate check format bench clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ test: check  ## Everything a newcomer needs to trust it
 
 torture: install  ## Faults of all kinds for 20 minutes; SECONDS= bounds it, SEED= repeats one
 	cd tests && ../$(BIN)/python -m support.torture
+
+simulate: install  ## The whole daemon in virtual time; SEEDS= many of them, SEED= repeats one
+	cd tests && ../$(BIN)/python -m support.simulation
 
 format: install  ## Put the code in form
 	$(BIN)/ruff check --fix .

@@ -126,8 +126,11 @@ class Recorder:
     def sync(self, path: str) -> Fault | None:
         fault = self._fault("sync")
         if fault is not None:
-            self.log.append(FailedSync(path))
+            self.failed_sync(path)
         return fault
+
+    def failed_sync(self, path: str) -> None:
+        self.log.append(FailedSync(path))
 
     def synced(self, path: str) -> None:
         self.log.append(Sync(path))

@@ -224,6 +224,11 @@ class SimWorker(Client):
         self.revive()
 
     @property
+    def run_count(self) -> int:
+        """Handlers that run now."""
+        return len(self.worker._runs) if hasattr(self, "worker") and not self.is_disturbed else 0
+
+    @property
     def session(self) -> str:
         uplink = self.worker._uplink if hasattr(self, "worker") else None
         return "" if uplink is None else uplink._link.session

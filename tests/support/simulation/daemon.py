@@ -13,7 +13,7 @@ from holdfastd.observed import Observed
 from holdfastd.service import Service
 from holdfastd.store.base import StoreError
 from support.simulation.loop import Process
-from support.simulation.store import SimStore
+from support.simulation.store import SimulatedStore, WrongDisk
 
 if TYPE_CHECKING:
     from support.simulation.world import World
@@ -42,7 +42,7 @@ class SimDaemon:
         self.process = Process(world.loop, "daemon")
         self.process.is_alive = False
         self.service: Service
-        self.store: SimStore
+        self.store: SimulatedStore
         self.is_serving = False
         self.situations: dict[str, Callable[[], bool]] = {
             "in recovery": lambda: not self.is_serving,
@@ -87,7 +87,8 @@ class SimDaemon:
         )
         self.is_serving = False
         self._stop = asyncio.Event()
-        self.store = SimStore(world.disk, world.disk_state, world.rng, world.observer.record)
+        self.store = world.new_store()
+        self.process.on_death.append(self.store.died)
         clock = Clock(world, world.rng.uniform(0, 1e6))
         self.service = Service(settings, self.store, clock, Random(world.rng.random()), Observed())
         world.observer.watch(self.service)
@@ -96,7 +97,14 @@ class SimDaemon:
     async def _serve(self) -> None:
         """As `daemon.Daemon.run` does it."""
         pipeline, listener = self.service.pipeline, self.service.listener
-        await pipeline.open()
+        try:
+            await pipeline.open()
+        except WrongDisk as error:
+            self.world.observer.fail(str(error))
+        except StoreError:
+            self.world.seen["starts refused for the store"] += 1
+            self._end()
+            await asyncio.sleep(0)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._or_end(pipeline.run))
             reading = tasks.create_task(self._or_end(listener.run))
@@ -132,7 +140,7 @@ class SimDaemon:
 
     def _start_again(self) -> None:
         if not self.process.is_alive:
-                self.start()
+            self.start()
 
     def kill(self) -> None:
         if self.process.is_alive:
@@ -142,14 +150,11 @@ class SimDaemon:
     def stop(self) -> None:
         """As by SIGTERM."""
         if self.is_serving:
-                self._stop.set()
+            self._stop.set()
 
     def go_on(self) -> None:
         self.process.go_on()
         self._start_again()
-
-    def store_state_changed(self) -> None:
-        self.store._state = self.world.disk_state
 
     def _note_situation(self) -> None:
         """In the midst of what it is killed."""

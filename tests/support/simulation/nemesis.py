@@ -1,6 +1,7 @@
 """What befalls a simulated world."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from support.simulation.clients import DAY_S, Client
 from support.simulation.network import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
     from support.simulation.world import World
 
@@ -43,7 +44,8 @@ class Nemesis:
         self.faults: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
             self.kill_daemon, self.kill_daemon, self.kill_daemon, self.kill_daemon_in_recovery,
             self.stop_daemon, self.interrupt_a_stop, self.pause_daemon, self.kill_worker,
-            self.pause_worker, self.stop_worker, self.kill_producer, self.cut, self.cut,
+            self.pause_worker, self.pause_worker, self.stop_worker, self.kill_producer, self.cut,
+            self.cut_before_an_answer, self.cut_before_an_answer, self.cut_before_an_answer,
             self.cut_all,
             self.lose_replies, self.half_open, self.stall, self.vanish, self.intrude,
             self.fill_disk, self.fill_disk, self.hang_disk, self.fail_sync, self.jump_wall,
@@ -66,10 +68,9 @@ class Nemesis:
 
     # ---- the daemon ------------------------------------------------------------------------
 
-    async def kill_daemon(self) -> None:
-        """At the first step, or one soon after, at which it is in the midst of something."""
-        daemon, loop = self.world.daemon, self.world.loop
-        is_so = self.rng.choice(list(daemon.situations.values()))
+    def _when(self, is_so: Callable[[], bool], then: Callable[[], None]) -> None:
+        """Do it at the first step, or one soon after, at which it is so; sometime in any case."""
+        loop = self.world.loop
         steps_left = self.rng.choice((0, 0, 1, 2, 5, 20))
         until = loop.time() + 10 * self.world.scale.heartbeat_s
         is_armed = False
@@ -81,10 +82,14 @@ class Nemesis:
                 steps_left -= 1
             if steps_left < 0:
                 loop.after_step = None
-                daemon.kill()
+                then()
 
         if loop.after_step is None:
             loop.after_step = look
+
+    async def kill_daemon(self) -> None:
+        daemon = self.world.daemon
+        self._when(self.rng.choice(list(daemon.situations.values())), daemon.kill)
 
     async def kill_daemon_in_recovery(self) -> None:
         for _ in range(3):
@@ -120,10 +125,12 @@ class Nemesis:
         worker.revive()
 
     async def pause_worker(self) -> None:
-        worker = self.rng.choice(self.world.workers)
+        """For longer than its leases hold, mostly; one that has some, if there is one."""
+        workers = self.world.workers
+        worker = self.rng.choice([it for it in workers if it.run_count] or workers)
         process = worker.process
         process.pause()
-        await self._while(3 * self.world.scale.lease_s)
+        await self._while(4 * self.world.scale.lease_s)
         worker.disturb()
         process.go_on()
 
@@ -156,6 +163,18 @@ class Nemesis:
         client.disturb()
         for connection in connections:
             self.world.network.cut(connection, 0.5)
+
+    async def cut_before_an_answer(self) -> None:
+        """What was asked is on the disk, and who asked will not hear of it."""
+        world = self.world
+        client, _ = self._victim()
+
+        def cut() -> None:
+            client.disturb()
+            for connection in client.connections():
+                world.network.cut(connection, 0.1)
+
+        self._when(lambda: world.daemon.store.is_in_doubt, cut)
 
     async def cut_all(self) -> None:
         for connection in list(self.world.network.connections.values()):

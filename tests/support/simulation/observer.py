@@ -14,7 +14,15 @@ from holdfastd.engine import commands
 from holdfastd.engine.changes import Batch, JobRow, QueueRow
 from holdfastd.engine.head import LEFT_ENTRIES_MAX
 from holdfastd.engine.model import FINISHED, Job, QueueKey, Rate, State
-from holdfastd.engine.outputs import AnswerItems, Deliver, ItemRefusal, Notify, Output, Welcome
+from holdfastd.engine.outputs import (
+    AnswerItems,
+    Deliver,
+    ItemRefusal,
+    Notify,
+    Output,
+    Revoke,
+    Welcome,
+)
 from holdfastd.engine.partition import Moment
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
@@ -90,12 +98,19 @@ class Observer:
         """Jobs by the token of their live lease."""
         self._waiting: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
         """Durable waiting jobs by queue: their keys by seq."""
+        self._living: Counter[Key] = Counter()
+        """How many jobs have this id; one at most."""
         self._counts: dict[int, Counter[State]] = defaultdict(Counter)
         self._buckets: dict[int, Bucket] = {}
 
     def fail(self, text: str) -> None:
         self.wrong.append(f"at {self._now():.6f} s: {text}")
         self._on_wrong()
+
+    def clock_was_set_forward(self) -> None:
+        """By then every rate limit lets a whole burst start: it goes by the wall clock."""
+        for bucket in self._buckets.values():
+            bucket.tokens = float(bucket.rate.burst)
 
     def watch(self, service: Service) -> None:
         """Look over the shoulder of one life of the daemon."""
@@ -128,6 +143,8 @@ class Observer:
                 continue
             self.ever.add(self._key_of(after))
             self._check_change(before, after)
+            if before is None and self._living[self._key_of(after)] > 1:
+                self.fail(f"there is a second job {self._key_of(after)}")
             if after.state is State.ACTIVE and (before is None or before.token != after.token):
                 starts.append(_Start(after.started_at_ms, self.leased_at_s[seq], after.queue))
         self._check_rates(batch.queues, starts)
@@ -141,6 +158,7 @@ class Observer:
         if row is None:
             return
         self._counts[row.queue][row.state] += sign
+        self._living[self._key_of(row)] += sign
         if row.state is State.WAITING:
             if sign > 0:
                 self._waiting[row.queue][row.seq] = (row.priority, row.order)
@@ -218,9 +236,11 @@ class Observer:
 
     # ---- what is said ------------------------------------------------------------------------
 
-    def check_delivered(self, output: Deliver) -> None:
+    def check_delivered(self, output: Deliver, taken_back: set[int]) -> None:
+        """taken_back: tokens that are revoked in the same breath; their leases came and went within
+        one batch."""
         for item in output.items:
-            if item[0] not in self._leased:
+            if item[0] not in self._leased and item[0] not in taken_back:
                 self.fail(f"job {item[1:3]} was pushed under {item[0]}, which is not durable")
 
     def check_answer(self, command: Any, answer: AnswerItems) -> None:
@@ -348,10 +368,12 @@ class _Watch:
 
     def _say(self, outputs: list[Output]) -> None:
         self._writing = set()
+        revokes = [output for output in outputs if isinstance(output, Revoke)]
+        taken_back = {int(token) for revoke in revokes for token, _ in revoke.items}
         for output in outputs:
             match output:
-                case Deliver():
-                    self._observer.check_delivered(output)
+                case Deliver() if output.connection in self._partition.connections:
+                    self._observer.check_delivered(output, taken_back)
                 case AnswerItems():
                     command = self._asked.pop((output.connection, output.request), None)
                     self._observer.check_answer(command, output)

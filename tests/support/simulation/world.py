@@ -9,15 +9,20 @@ import asyncio
 import gc
 import itertools
 import sys
+import tempfile
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any, Final
+from unittest.mock import patch
 
 from holdfast.errors import HoldfastError
 from holdfast.packing import unpack
 from holdfastd.engine.model import State
+from holdfastd.store import sqlite
 from holdfastd.store.memory import Disk
 from support.history import History, Stored, judge
 from support.simulation.clients import (
@@ -37,7 +42,15 @@ from support.simulation.nemesis import Nemesis
 from support.simulation.network import Network
 from support.simulation.observer import Observer
 from support.simulation.sealed import sealed
-from support.simulation.store import DiskState
+from support.simulation.store import (
+    DiskState,
+    Files,
+    SimSqliteStore,
+    SimStore,
+    SimulatedStore,
+    connect_inline,
+)
+from support.vfs import installed
 
 START_MS: Final = 1_750_000_000_000
 """Wall clock at the start: June 2025, arbitrary."""
@@ -56,8 +69,11 @@ class Scale:
     grace_s: float
 
 
-SCALES: Final = (Scale(1, 6, 4), Scale(5, 30, 10), Scale(5, 30, 10), Scale(20, 120, 40))
-"""The defaults twice, faster and slower."""
+SCALES: Final = (Scale(2, 15, 6), Scale(5, 30, 10), Scale(5, 30, 10), Scale(20, 120, 40))
+"""The defaults twice, faster and slower. Not faster than the client's own times allow: 5 s for a
+connection, 2 s between two of them."""
+RAM: Final = Path("/dev/shm")
+"""Syncs cost nothing there, where there is one; what they keep is the simulation's affair."""
 
 
 @dataclass
@@ -80,7 +96,8 @@ class Outcome:
 
 
 class World:
-    def __init__(self, seed: int, loop: SimLoop):
+    def __init__(self, seed: int, loop: SimLoop, folder: Path | None):
+        """folder: for the SQLite store; None = on the model store."""
         self.loop = loop
         self.rng = Random(f"world {seed}")
         self.scale = self.rng.choice(SCALES)
@@ -88,6 +105,7 @@ class World:
         self.history = History()
         self.disk = Disk()
         self.disk_state = DiskState(self.rng.choice((0.001, 0.01, 0.1)))
+        self.files = None if folder is None else Files(folder, self.disk_state, self.rng)
         self.observer = Observer(self.disk, loop.time, self._stop_now)
         self.observer.may_lose_lease = self._may_lose_lease
         self.seen = self.observer.seen
@@ -102,6 +120,15 @@ class World:
         self._wall_shift_s = self._wall_highest_s = 0.0
         self._stopped = asyncio.Event()
         self.serials = itertools.count(1)
+
+    def new_store(self) -> SimulatedStore:
+        """For the next life of the daemon."""
+        record = self.observer.record
+        if self.files is None:
+            return SimStore(self.disk, self.disk_state, self.rng, record)
+        store = SimSqliteStore(self.files, self.disk, self.disk_state, self.rng, record)
+        store.compared = lambda: self.seen.update(["disks compared with the model"])
+        return store
 
     def wall_ms(self) -> float:
         return START_MS + (self.loop.time() + self._wall_shift_s) * 1000
@@ -136,8 +163,8 @@ class World:
     async def _heal(self) -> None:
         self.is_over = True
         self.loop.after_step = None
-        self.disk_state = replace(self.disk_state, is_full=False, fails_next=False, hangs_s=0.0)
-        self.daemon.store_state_changed()
+        self.disk_state.is_full = self.disk_state.fails_next = False
+        self.disk_state.hangs_s = 0.0
         self.network.is_down_for.clear()
         for client in list(self.network.connections.values()):
             for end in (client, client.other):
@@ -203,11 +230,18 @@ class World:
 
     def shift_wall(self, seconds: float) -> None:
         self._wall_shift_s += seconds
+        if seconds > 0:
+            self.observer.clock_was_set_forward()
         self._wall_highest_s = max(self._wall_highest_s, self._wall_shift_s)
 
 
-def simulate(seed: int) -> Outcome:
-    """One run from its seed. It collects its own garbage, so that nothing happens by chance."""
+def simulate(seed: int, *, on_sqlite: bool | None = None) -> Outcome:
+    """One run from its seed, on SQLite if so asked, or else for each tenth seed.
+
+    It collects its own garbage, so that nothing happens by chance.
+    """
+    if on_sqlite is None:
+        on_sqlite = seed % 10 == 0
     was_enabled, hook = gc.isenabled(), sys.unraisablehook
     gc.disable()
     # Coroutines of killed processes are never resumed; what their clean-up says is of no interest.
@@ -216,7 +250,7 @@ def simulate(seed: int) -> Outcome:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             loop = SimLoop()
-            outcome = _simulate(seed, loop)
+            outcome = _on_sqlite(seed, loop) if on_sqlite else _simulate(seed, loop, None)
             gc.collect()
             loop.end()
     finally:
@@ -226,15 +260,25 @@ def simulate(seed: int) -> Outcome:
     return outcome
 
 
-def _simulate(seed: int, loop: SimLoop) -> Outcome:
+def _on_sqlite(seed: int, loop: SimLoop) -> Outcome:
+    with (
+        tempfile.TemporaryDirectory(dir=RAM if RAM.is_dir() else None) as folder,
+        patch.object(sqlite, "connect", connect_inline),
+    ):
+        return _simulate(seed, loop, Path(folder))
+
+
+def _simulate(seed: int, loop: SimLoop, folder: Path | None) -> Outcome:
     worlds: list[World] = []
 
     def now_ms() -> float:
         return worlds[0].wall_ms() if worlds else START_MS
 
-    with sealed(Random(f"outside {seed}"), now_ms, _IoThread(loop)):
-        world = World(seed, loop)
+    with sealed(Random(f"outside {seed}"), now_ms, _IoThread(loop)), ExitStack() as stack:
+        world = World(seed, loop, folder)
         worlds.append(world)
+        if world.files is not None:
+            stack.enter_context(installed(world.files))
         loop.set_exception_handler(lambda _, context: _on_error(world, context))
         try:
             loop.run_until_complete(world.run())
@@ -242,6 +286,7 @@ def _simulate(seed: int, loop: SimLoop) -> Outcome:
             world.observer.fail("nothing would ever happen again")
         finally:
             loop.set_exception_handler(lambda _, context: None)
+            world.daemon.process.kill()
             loop.end()
     observer = world.observer
     return Outcome(seed, observer.wrong, loop.trace, loop.time(), loop.steps, observer.seen)
