@@ -61,7 +61,7 @@ class Total:
 
     def __init__(self) -> None:
         self.seeds = self.steps = self.failures = 0
-        self.simulated_s = 0.0
+        self.simulated_s = self.cpu_s = 0.0
         self.seen: Counter[str] = Counter()
 
     def add(self, outcome: Outcome) -> None:
@@ -69,13 +69,15 @@ class Total:
         self.steps += outcome.steps
         self.failures += bool(outcome.wrong)
         self.simulated_s += outcome.simulated_s
+        self.cpu_s += outcome.cpu_s
         self.seen += outcome.seen
 
     def report(self, seconds: float) -> str:
         """For people."""
         lines = [
             f"{self.seeds:,} seeds, {self.simulated_s / 3600:,.1f} simulated hours, "
-            f"{self.steps:,} steps in {seconds:,.0f} s; {self.failures} failed",
+            f"{self.steps:,} steps in {seconds:,.0f} s, {self.cpu_s:,.0f} s of one core; "
+            f"{self.failures} failed",
             *(f"  {name:<44}{number:>12,}" for name, number in sorted(self.seen.items())),
         ]
         return "\n".join(lines)

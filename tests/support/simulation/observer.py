@@ -20,6 +20,7 @@ from holdfastd.engine.outputs import (
     ItemRefusal,
     Notify,
     Output,
+    Refusal,
     Revoke,
     Welcome,
 )
@@ -38,10 +39,8 @@ COUNTERS: Final = ("failures", "crashes", "releases")
 class _Start(NamedTuple):
     """A lease that became durable."""
 
-    at_ms: int
-    """By the wall clock."""
-    true_s: float
-    """By the simulation's, which never jumps."""
+    at_s: float
+    """In the simulation's time, which never jumps."""
     queue: int
 
 
@@ -51,16 +50,15 @@ class Bucket:
     def __init__(self, rate: Rate):
         self.rate = rate
         self.tokens = float(rate.burst)
-        self.last = _Start(0, 0.0, 0)
+        self._at_s = 0.0
 
-    def take(self, start: "_Start") -> bool:
-        """One job starts; False = it must not. A wall clock that is set back takes nothing from
-        what has passed in truth."""
+    def take(self, at_s: float) -> bool:
+        """One job starts; False = it must not."""
         per_ms = self.rate.limit / self.rate.period_ms
-        passed_ms = max(start.at_ms - self.last.at_ms, (start.true_s - self.last.true_s) * 1000)
+        passed_ms = (at_s - self._at_s) * 1000
         self.tokens = min(self.tokens + passed_ms * per_ms, float(self.rate.burst)) - 1
-        self.last = start
-        return self.tokens >= -1.5 * per_ms - 1e-6  # instants are whole milliseconds
+        self._at_s = at_s
+        return self.tokens >= -1.5 * per_ms - 1e-6  # what is stored is in whole milliseconds
 
 
 class Observer:
@@ -83,6 +81,8 @@ class Observer:
         """Whether the worker of that name has a reason to lose leases now."""
         self.ever: set[Key] = set()
         """Jobs that were durable once."""
+        self.clock_was_set_forward = False
+        """The wall clock, since the daemon was started last."""
         self.leased_at_s: dict[int, float] = {}
         """When jobs were leased last, in true time; by seq."""
         self._now = now
@@ -107,13 +107,12 @@ class Observer:
         self.wrong.append(f"at {self._now():.6f} s: {text}")
         self._on_wrong()
 
-    def clock_was_set_forward(self) -> None:
-        """By then every rate limit lets a whole burst start: it goes by the wall clock."""
-        for bucket in self._buckets.values():
-            bucket.tokens = float(bucket.rate.burst)
-
     def watch(self, service: Service) -> None:
         """Look over the shoulder of one life of the daemon."""
+        if self.clock_was_set_forward:  # by the stored instants the buckets are full again
+            self.clock_was_set_forward = False
+            for bucket in self._buckets.values():
+                bucket.tokens = float(bucket.rate.burst)
         _Watch(self, service)
 
     # ---- what becomes durable ----------------------------------------------------------------
@@ -146,7 +145,7 @@ class Observer:
             if before is None and self._living[self._key_of(after)] > 1:
                 self.fail(f"there is a second job {self._key_of(after)}")
             if after.state is State.ACTIVE and (before is None or before.token != after.token):
-                starts.append(_Start(after.started_at_ms, self.leased_at_s[seq], after.queue))
+                starts.append(_Start(self.leased_at_s[seq], after.queue))
         self._check_rates(batch.queues, starts)
         for row in batch.queues:
             self._check_counts(row)
@@ -220,11 +219,11 @@ class Observer:
                 # Within the batch it is not known what came before the change.
                 self._buckets[row.key] = Bucket(row.settings.rate)
                 changed.add(row.key)
-        for start in sorted(starts, key=lambda start: start.true_s):
+        for start in sorted(starts):
             bucket = self._buckets.get(start.queue)
             if bucket is not None and QueueKey(start.queue) not in changed:
                 self.seen["started under a rate limit"] += 1
-                if not bucket.take(start):
+                if not bucket.take(start.at_s):
                     self.fail(f"queue {self._names[start.queue]} started more than {bucket.rate}")
 
     def _check_counts(self, row: QueueRow) -> None:
@@ -306,6 +305,7 @@ class _Watch:
         self._credit: dict[Session, int] = {}
         self._writing: set[int] = set()
         engine, partition = self._engine, self._partition
+        _before(engine, "attach", self._attach)
         _before(engine, "apply", self._apply)
         _before(partition, "lease", self._lease)
         _before(partition, "subscribe", self._subscribe)
@@ -315,6 +315,22 @@ class _Watch:
         _before(service.listener, "send", self._say)
         self._close_batch = engine.close_batch
         _replace(engine, "close_batch", self._closing)
+
+    def _attach(self, connection: int, command: commands.Attach, moment: Moment) -> None:
+        seen = self._observer.seen
+        session = self._partition.sessions.get(command.session_id)
+        held = set() if session is None else set(session.leases)
+        named = set(command.leases)
+        is_full = self._engine.refuses_jobs is Refusal.DISK_FULL
+        for name, is_so in {
+            "of a session that is forgotten": session is None and bool(named),
+            "by a second connection": session is not None and session.connection is not None,
+            "with lost leases": bool(named - held),
+            "with lost leases, the disk full": bool(named - held) and is_full,
+            "with leases it does not know of": bool(held - named),
+            "with leases, the disk full": bool(held) and is_full,
+        }.items():
+            seen[f"resumed {name}"] += is_so
 
     def _apply(self, connection: int, request: int, command: Any, moment: Moment) -> None:
         if isinstance(command, commands.Enqueue | commands.Ack):

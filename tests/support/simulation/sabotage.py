@@ -9,6 +9,7 @@ from unittest.mock import patch
 from holdfastd.engine.attending import Attending
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.changes import Batch
+from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.outputs import Welcome
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.working import Working
@@ -104,14 +105,7 @@ def requests_are_not_numbered() -> list[Patch]:
 
 def limits_forget() -> list[Patch]:
     """A rate limit that starts anew with each start of the daemon."""
-    from_row = QueueState.from_row.__func__  # type: ignore[attr-defined]  # of a classmethod
-
-    def anew(cls: Any, row: Any) -> QueueState:
-        queue: QueueState = from_row(cls, row)
-        queue.rate.full_at_ms = 0
-        return queue
-
-    return [(QueueState, "from_row", classmethod(anew))]
+    return [(RateLimiter, "resume", lambda self, *_: None)]
 
 
 def one_more_at_once() -> list[Patch]:

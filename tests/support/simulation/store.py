@@ -15,7 +15,7 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from holdfastd.engine.changes import Batch, JobRow, Page, QueuePage, Read
-from holdfastd.engine.model import Seq, State
+from holdfastd.engine.model import State
 from holdfastd.store.base import (
     JobCursor,
     JobDetail,
@@ -248,8 +248,9 @@ class SimSqliteStore(SqliteStore):
         sessions = {row.key: row for row in recovered.sessions}
         rows: list[JobRow] = []
         for key in queues:
-            read = QueuePage(key, tuple(State), Seq(0), ROWS_MAX)
-            rows += (await super().read([read]))[0].rows
+            for state in State:
+                read = QueuePage(key, state, None, ROWS_MAX)
+                rows += (await super().read([read]))[0].rows
         known = {seq: row._replace(payload=None, result=None) for seq, row in model.jobs.items()}
         if (queues, sessions) != (model.queues, model.sessions):
             raise WrongDisk("queues or sessions are not those of the last batch")
