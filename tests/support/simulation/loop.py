@@ -16,6 +16,8 @@ from contextvars import ContextVar, copy_context
 from heapq import heapify, heappop
 from typing import Any, Final
 
+INBOX_AFTER_S: Final = 0.002
+"""Long enough for tasks that a timer wakes; arbitrary."""
 CANCELLED_TIMERS_MAX: Final = 1_000
 """So many cancelled timers are let be before they are swept out; arbitrary."""
 
@@ -27,7 +29,7 @@ class Deadlock(Exception):
 class Process:
     """Attributes:
     is_alive: else nothing of it runs any more, not even what would clean up.
-    is_paused: as by SIGSTOP; what falls due waits in `held`.
+    is_paused: as by SIGSTOP; what falls due waits in `held`, what the network brings in `inbox`.
     on_death: called once when it is killed, for those who hold its ends of connections.
     """
 
@@ -36,6 +38,7 @@ class Process:
         self.is_alive = True
         self.is_paused = False
         self.held: list[asyncio.Handle] = []
+        self.inbox: list[asyncio.Handle] = []
         self.on_death: list[Callable[[], None]] = []
         self._loop = loop
         self.context = copy_context()
@@ -49,6 +52,7 @@ class Process:
         if self.is_alive:
             self.is_alive = False
             self.held.clear()
+            self.inbox.clear()
             for die in self.on_death:
                 die()
 
@@ -56,10 +60,14 @@ class Process:
         self.is_paused = True
 
     def go_on(self) -> None:
+        """What was due runs first and a while later what has come: so does a loop that finds its
+        timers late and then looks at its sockets."""
         if self.is_paused:
             self.is_paused = False
             held, self.held = self.held, []
+            inbox, self.inbox = self.inbox, []
             self._loop.run_soon(held)
+            self._loop.call_later(INBOX_AFTER_S, self._loop.run_soon, inbox)
 
 
 PROCESS: Final[ContextVar[Process | None]] = ContextVar("process", default=None)
@@ -157,7 +165,8 @@ class SimLoop(asyncio.BaseEventLoop):
             if not process.is_alive:
                 return
             if process.is_paused:
-                process.held.append(handle)
+                is_io = isinstance(getattr(handle._callback, "__self__", None), asyncio.Transport)
+                (process.inbox if is_io else process.held).append(handle)
                 return
         self.steps += 1
         handle._run()

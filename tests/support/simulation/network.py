@@ -65,6 +65,8 @@ class Transport(asyncio.Transport):
         self._high_bytes = 64 * 1024
         self._is_closing = False
         self._is_reading = True
+        self._has_begun = False
+        """The protocol is there."""
         self._is_writing_paused = False
         self._unsent: deque[bytes] = deque()
         self._unread: deque[bytes | None] = deque()
@@ -73,6 +75,11 @@ class Transport(asyncio.Transport):
         """Written here, not read there."""
         self._is_moving = False
         self._has_ended = False
+
+    def begin(self) -> None:
+        """The protocol has been told of the connection."""
+        self._has_begun = True
+        self._wake_reader()
 
     # ---- asyncio.Transport -----------------------------------------------------------------
 
@@ -203,7 +210,7 @@ class Transport(asyncio.Transport):
         self._loop.call_soon(self._read, context=self._context)
 
     def _read(self) -> None:
-        while self._unread and self._is_reading and not self.is_lost:
+        while self._unread and self._has_begun and self._is_reading and not self.is_lost:
             data = self._unread.popleft()
             if data is None:
                 self._loop.note(b"end of %d" % self.number)
@@ -260,6 +267,7 @@ class Network:
         client = self._connected(server)
         client.protocol = factory()
         client.protocol.connection_made(client)
+        client.begin()
         return client, client.protocol
 
     def _connected(self, server: Server) -> Transport:
@@ -278,6 +286,7 @@ class Network:
         if not transport.is_lost:
             transport.protocol = server.factory()
             transport.protocol.connection_made(transport)
+            transport.begin()
 
     def forget(self, end: Transport) -> None:
         if self.connections.get(end.number) is end:
