@@ -11,12 +11,11 @@ import pytest
 from support.simulation.sabotage import SABOTAGES, sabotaged
 from support.simulation.world import simulate
 
-SEEDS = 5
+SEEDS = (1, 2, 3, 6, 8)
+"""Of those that take a second or two each."""
 SABOTAGE_SEEDS = 12
 """Within so many each sabotage must be found."""
 SQLITE_SEED = 10
-FIRST_SEEDS = {"no_fence": 2, "stalls_end_leases": 4, "requests_are_not_numbered": 5}
-"""Where the search begins, to save time; else at 1."""
 TESTS = Path(__file__).parents[1]
 
 
@@ -25,15 +24,15 @@ TESTS = Path(__file__).parents[1]
 def test_no_fault_in_any_order_breaks_a_promise() -> None:
     seen: Counter[str] = Counter()
     hours = 0.0
-    for seed in range(1, SEEDS + 1):
+    for seed in SEEDS:
         outcome = simulate(seed)
         assert outcome.wrong == [], f"SEED={seed} make simulate"
         seen += outcome.seen
         hours += outcome.simulated_s / 3600
-    assert hours > SEEDS / 4
-    assert seen["jobs confirmed"] > 300 * SEEDS
-    assert seen["kills"] > 5 * SEEDS
-    assert seen["compared memory and disk"] > 500 * SEEDS
+    assert hours > 1
+    assert seen["jobs confirmed"] > 300 * len(SEEDS)
+    assert seen["kills"] > 5 * len(SEEDS)
+    assert seen["compared memory and disk"] > 500 * len(SEEDS)
 
 
 @pytest.mark.slow
@@ -48,9 +47,8 @@ def test_the_same_holds_on_sqlite_whose_disk_loses_what_was_not_synced() -> None
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", SABOTAGES)
 def test_a_broken_rule_is_found_out(name: str) -> None:
-    first = FIRST_SEEDS.get(name, 1)
     with sabotaged(name):
-        assert any(simulate(seed).wrong for seed in range(first, first + SABOTAGE_SEEDS))
+        assert any(simulate(seed).wrong for seed in range(1, SABOTAGE_SEEDS + 1))
 
 
 @pytest.mark.slow

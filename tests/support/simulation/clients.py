@@ -164,9 +164,11 @@ class SimWorker(Client):
     def __init__(self, world: "World", number: int):
         super().__init__(world, f"worker-{number}")
         self._serves_all = number == 0
+        self._is_leaving = False
 
     async def live(self) -> None:
         rng = self.world.rng
+        self._is_leaving = False
         queues = list(QUEUES) if self._serves_all or rng.random() < 0.5 else rng.sample(QUEUES, 2)
         self.worker = Worker(
             queues,
@@ -210,7 +212,13 @@ class SimWorker(Client):
     def stop(self) -> None:
         """As by SIGTERM."""
         if hasattr(self, "worker") and not self.task.done():
+            self._is_leaving = True
             self.worker.stop()
+
+    @property
+    def is_disturbed(self) -> bool:
+        """One that leaves does not wait for a daemon that is away."""
+        return self._is_leaving or super().is_disturbed
 
     def revive(self) -> None:
         """Its process ended, in whatever way."""
@@ -288,7 +296,7 @@ class SimAdmin(Client):
     async def _limit(self) -> None:
         rng = self.world.rng
         queue = self._queue(rng.choice((BLUE, BLUE, GREEN)))
-        rate = rng.choice((None, (1, 1.0), (5, 60.0, 3), (10, 1.0, 5)))
+        rate = rng.choice((None, (1, 1.0), (5, 60.0, 3), (10, 1.0, 5), (2, 600.0, 2)))
         await queue.configure(concurrency=rng.choice((None, 1, 2, 5)), rate=rate)
 
     async def _pause(self) -> None:
