@@ -31,7 +31,7 @@ def test_no_fault_in_any_order_breaks_a_promise() -> None:
         hours += outcome.simulated_s / 3600
     assert hours > 1
     assert seen["jobs confirmed"] > 300 * len(SEEDS)
-    assert seen["kills"] > 5 * len(SEEDS)
+    assert seen["kills"] > len(SEEDS)
     assert seen["compared memory and disk"] > 500 * len(SEEDS)
 
 
@@ -40,7 +40,7 @@ def test_no_fault_in_any_order_breaks_a_promise() -> None:
 def test_the_same_holds_on_sqlite_whose_disk_loses_what_was_not_synced() -> None:
     outcome = simulate(SQLITE_SEED)
     assert outcome.wrong == [], f"SEED={SQLITE_SEED} make simulate"
-    assert outcome.seen["disks compared with the model"] > 5
+    assert outcome.seen["disks compared with the model"] > 1
 
 
 @pytest.mark.slow
