@@ -260,8 +260,10 @@ def simulate(seed: int, *, on_sqlite: bool | None = None) -> Outcome:
             warnings.simplefilter("ignore", RuntimeWarning)
             loop = SimLoop()
             outcome = _on_sqlite(seed, loop) if on_sqlite else _simulate(seed, loop, None)
+            for _ in range(2):  # what is collected may start a clean-up, which is cut short
+                gc.collect()
+                loop.end()
             gc.collect()
-            loop.end()
     finally:
         sys.unraisablehook = hook
         if was_enabled:
