@@ -30,6 +30,9 @@ FULL_RETRY_S: Final = 0.25
 """How often a batch that found no space is tried again: within 1 s of space coming back."""
 OPEN_JOBS_MAX: Final = 20_000
 """Jobs in the open batch above which connections stop reading: some 200 ms of writing."""
+OPEN_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Payloads and results in it, above which they do: 20,000 of the largest are 20 GB. Arbitrary; some
+tenths of a second of writing."""
 READS_PER_HOP_MAX: Final = 64
 ALIVE_S: Final = 0.25
 """How often the loop is seen to run."""
@@ -153,10 +156,15 @@ class Pipeline:
         self._command_count += 1
         self._observed.commands_waiting += 1
         self._wake.set()
-        if self.engine.open_job_count > OPEN_JOBS_MAX and not self.is_behind:
+        if self._is_much_open and not self.is_behind:
             self.is_behind = True
             self._behind_at = self._clock.monotonic()
             self.on_pressure(True)
+
+    @property
+    def _is_much_open(self) -> bool:
+        engine = self.engine
+        return engine.open_job_count > OPEN_JOBS_MAX or engine.open_body_bytes > OPEN_BYTES_MAX
 
     # ---- the loop --------------------------------------------------------------------------------
 

@@ -197,6 +197,11 @@ class Engine:
         """Jobs that the open batch will write: how far the store is behind."""
         return len(self._partition.open.jobs)
 
+    @property
+    def open_body_bytes(self) -> int:
+        """Payloads and results that it will write."""
+        return self._partition.open.body_bytes
+
     def take_reads(self) -> dict[Read, Any]:
         """The reads that are wanted by now; give each back to `answer` with its continuation."""
         wanted, self._partition.wanted = self._partition.wanted, {}

@@ -57,6 +57,8 @@ class OpenBatch:
     def __init__(self) -> None:
         self.jobs: list[Job] = []
         """Each changed job once; `Job.change` says how."""
+        self.body_bytes = 0
+        """Payloads of new jobs and results of those that completed."""
         self.removed: set[Seq] = set()
         self.attempts: list[AttemptRow] = []
         self.logs: list[LogRow] = []
@@ -77,6 +79,7 @@ class OpenBatch:
         """Note that a job is new."""
         job.change = Change.ADDED
         self.jobs.append(job)
+        self.body_bytes += len(job.payload or b"")
 
     def touch(self, job: Job, change: Change) -> None:
         """Note that a job has changed. Two different changes make a full rewrite; what was

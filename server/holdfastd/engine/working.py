@@ -75,6 +75,7 @@ class Working:
         partition.transit(queue, job, Event.ACK, Change.COMPLETED)
         job.finished_at_ms = moment.now_ms
         job.result = result
+        self._partition.open.body_bytes += len(result or b"")
         stats = queue.stats
         stats.completed += 1
         stats.duration_seconds_completed.observe(_ran_seconds(job, moment))

@@ -185,3 +185,29 @@ async def test_a_jump_of_the_wall_clock_is_noticed_and_what_is_due_then_is_done(
     running.clock.wall_ms -= 30_000
     await running.pipeline.flush()
     assert jumps == [86_400], "steps of seconds are what NTP does"
+
+
+@pytest.mark.parametrize("body", ["payload", "result"])
+async def test_connections_are_not_read_while_much_is_to_be_written(
+    running: Running, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    monkeypatch.setattr(pipeline, "OPEN_BYTES_MAX", 1_000_000)
+    pressures: list[bool] = []
+    running.pipeline.on_pressure = pressures.append
+    running.submit(1, 1, commands.Subscribe(["q"], 1))
+    running.add(2)
+    await running.pipeline.flush()
+    (leased,) = [out for out in running.ear.heard if isinstance(out, Deliver)]
+    running.store.door.clear()
+    large = b"x" * 600_000
+    for request in range(3, 6):
+        if body == "payload":
+            new = new_job(f"job-{request}", is_generated=True)._replace(payload=large)
+            running.submit(1, request, commands.Enqueue("q", [(0, new)], []))
+    if body == "result":
+        token, queue, id = leased.items[0][:3]
+        running.submit(1, 6, commands.Ack([(commands.Held(token, queue, id), large * 2)], 0))
+    assert pressures == [True]
+    running.store.door.set()
+    await running.pipeline.flush()
+    assert pressures == [True, False]
