@@ -80,8 +80,11 @@ async def test_an_answer_lost_again_on_the_second_connection_makes_no_second_job
         while not queue._link().is_open:
             await asyncio.sleep(0.005)
         proxy.loses_replies = True
-        if not adding.done():
-            await proxy.dropped(1)
+        dropped = asyncio.ensure_future(
+            proxy.dropped(1)
+        )  # if the answer did not get through before
+        await asyncio.wait({adding, dropped}, return_when=asyncio.FIRST_COMPLETED)
+        dropped.cancel()
     proxy.cut()
     assert (await adding).created
     assert (await direct.counts())["waiting"] == 2
