@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from holdfast.address import Address
 from holdfast.errors import Closed, HoldfastError, PeerError, Unreachable, refused
-from holdfast.retry import reconnect_delay_s
+from holdfast.retry import connect_timeout_s, reconnect_delay_s
 from holdfast.wire import messages as wire
 from holdfast.wire.connection import ClientConnection, ConnectionState, ProtocolError
 from holdfast.wire.constants import ERROR_CODES, PROTOCOL_VERSION, ErrorCode, ItemStatus
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CLIENT_NAME: Final = "holdfast-python 0.1.0"
-CONNECT_TIMEOUT_S: Final = 5.0
-"""For the connection and the handshake together."""
 PENDING_MAX: Final = 10_000
 """Unanswered requests; further calls wait for room."""
 
@@ -232,15 +230,16 @@ class Link:
                 pending.future.set_exception(error)
 
     async def _run(self) -> None:
-        failures = 0
+        failures = timeouts = 0
         while not self._is_closed:
             delay_s = reconnect_delay_s(failures, random.random(), bool(self.leases()))
             if delay_s:
                 await asyncio.sleep(delay_s)
             try:
-                connection, welcome = await self._connect()
+                connection, welcome = await self._connect(connect_timeout_s(timeouts))
             except (OSError, TimeoutError, PeerError, HoldfastError) as error:
                 failures += 1
+                timeouts += isinstance(error, TimeoutError)
                 self._note_lost(str(error) or type(error).__name__)
                 if isinstance(error, PeerError):
                     self._fail_all(error)
@@ -248,6 +247,7 @@ class Link:
             failures = (
                 1  # the next attempt waits a little, so that many clients do not come at once
             )
+            timeouts = 0
             self._lost.clear()
             connection.on_lost = self._lost.set
             self._open(connection, welcome)
@@ -263,9 +263,9 @@ class Link:
             self._was_lost_said = True
             self.on_lost(why)
 
-    async def _connect(self) -> tuple["_Connection", wire.Welcome]:
+    async def _connect(self, timeout_s: float) -> tuple["_Connection", wire.Welcome]:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             identify = wire.Identify(
                 {
                     "protocol": PROTOCOL_VERSION,

@@ -6,6 +6,22 @@ FIRST_S: Final = 0.05
 CAP_S: Final = 5.0
 HOLDING_CAP_S: Final = 2.0
 """A worker with leases tries at least that often, well within the server's grace of 10 s."""
+CONNECT_TIMEOUT_S: Final = 5.0
+"""For a connection and its handshake together, the first time."""
+CONNECT_TIMEOUT_CAP_S: Final = 20.0
+
+
+def connect_timeout_s(timeouts: int) -> float:
+    """How long to wait for a connection and its handshake.
+
+    Longer after each time that it was not enough: when ten thousand clients come back to a server
+    that has little time, those who give up after 5 s begin anew at the end of the line, and nobody
+    gets in.
+
+    Args:
+        timeouts: attempts since the last connection that took too long.
+    """
+    return float(min(CONNECT_TIMEOUT_CAP_S, CONNECT_TIMEOUT_S * 2 ** min(timeouts, 8)))
 
 
 def reconnect_delay_s(failures: int, random: float, holds_leases: bool) -> float:
