@@ -30,7 +30,8 @@ LATE_JOBS = 30
 """So many can come to their handlers at once that were started one after another, after 3 s in
 which this process had no time (seen on a loaded machine: 1 s). A hundred jumps that are worth a
 burst each are a thousand."""
-LEASES = "[leases]\nlease_ms = 1_500\nheartbeat_ms = 250\ngrace_ms = 1_000\n"
+LEASES = "[leases]\nlease_ms = 4_000\nheartbeat_ms = 250\ngrace_ms = 10_000\n"
+"""The grace is the default: workers that hold leases try to come back every 2 s."""
 
 pytestmark = pytest.mark.slow
 
