@@ -211,7 +211,7 @@ async def test_a_false_time_at_the_start_drops_nothing_that_was_done_yesterday(
                 daemon.kill()
                 clock.set(offset_s)
                 await asyncio.to_thread(daemon.start)
-                for _ in range(20):  # batches in which the prune, if there is one, is written
+                for _ in range(5):  # batches in which the prune, if there is one, is written
                     await queue.add("n", delay=DAY_S)
             assert (await queue.counts())["completed"] == kept
 
