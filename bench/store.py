@@ -70,7 +70,7 @@ class Bench:
         batch.next_seq = Seq(self.next_seq)
         queue = QueueRow(QUEUE, "mail", False, QueueSettings(), 0, (0, self.next_seq, *[0] * 6))
         batch.queues.append(queue)
-        batch.sessions.append(SessionRow(SessionKey(1), "s", "w", self.number, NOW_MS))
+        batch.sessions.append(SessionRow(SessionKey(1), "s", "w", self.number, 0, NOW_MS))
         started = time.perf_counter()
         await self.store.apply(batch)
         self.applied_ms.append((time.perf_counter() - started) * 1000)

@@ -136,8 +136,9 @@ class Queue:
                 if status != ItemStatus.EXISTING:
                     raise refused(status, rest[0])
                 existing = made[start + at]
-                existing.created = False
-                existing.state = State(rest[0]).name.lower()
+                existing.created = False if rest[0] else None
+                if rest[0]:
+                    existing.state = State(rest[0]).name.lower()
             start += len(part)
         return made
 

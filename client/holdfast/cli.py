@@ -131,7 +131,7 @@ def add(
         _print_json({"id": job.id, "created": job.created, "state": job.state})
     else:
         click.echo(job.id)
-        if not job.created:
+        if job.created is False:
             click.echo(f"it was there already, and is {job.state}", err=True)
 
 

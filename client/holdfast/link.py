@@ -6,9 +6,10 @@ client knows from `last_request` which of the unanswered requests are durable, a
 these rules (protocol.md, Sessions):
 
 - above it: never applied; sent again as it is, under its number;
-- at or below it: applied, the answer is lost. What can be repeated is sent again under a new
-  number (an ENQUEUE with its generated ids as text, so that they are looked up), after those above,
-  since numbers must rise; what cannot is reported as done, without a result;
+- at or below it: applied, the answer is lost. An ENQUEUE above `last_refused` is done: its jobs
+  were added, and may have been completed and removed since. What can be repeated is sent again
+  under a new number (an ENQUEUE with its generated ids as text, so that they are looked up), after those
+  above, since numbers must rise; what cannot is reported as done, without a result;
 - the server does not know the session any more: everything above 0, ids as text.
 
 A request that is refused as DRAINING stays unanswered: it goes to the server that comes next.
@@ -82,6 +83,15 @@ class _Pending:
                 [item[0].hex(), *item[1:]] if at in raw else item for at, item in enumerate(items)
             ]
             self.message = self.message._replace(items=texts)
+
+    def done(self) -> list[list[int]]:
+        """The result of an ENQUEUE that was applied and whose answer is lost. Of the caller's own
+        ids it is not known whether they were there before: "existing" in state 0."""
+        return [
+            [at, ItemStatus.EXISTING, 0]
+            for at, item in enumerate(self.message.items)
+            if isinstance(item[0], str) and at not in self.generated
+        ]
 
     def own_result(self, result: Any) -> Any:
         """The reply's result, as if it had come the first time. Whether a job with an id of the
@@ -291,7 +301,7 @@ class Link:
         self.heartbeat_s = info["heartbeat_ms"] / 1000
         self._connection = connection
         self._was_lost_said = False
-        last_request = info["last_request"]
+        last_request, last_refused = info["last_request"], info["last_refused"]
         unanswered = [item for item in self._pending.items() if not item[1].future.done()]
         self.on_open(list(info.get("lost") or ()))
         for number, pending in unanswered:
@@ -302,7 +312,11 @@ class Link:
                     pending.with_text_ids()
                 self._push(pending)
         for number, pending in unanswered:
-            if number <= last_request and not pending.future.done():
+            if number > last_request or pending.future.done():
+                continue
+            if isinstance(pending.message, wire.Enqueue) and number > last_refused:
+                pending.future.set_result(pending.done())
+            else:
                 self._ask_again(number, pending)
 
     def _ask_again(self, number: int, pending: _Pending) -> None:

@@ -33,8 +33,9 @@ class JobInfo:
     state: str
     """waiting, delayed, active, blocked, completed, failed, cancelled; when it was read."""
     data: Any = None
-    created: bool = True
-    """False: it was there before `add`, which changed nothing."""
+    created: bool | None = True
+    """False: it was there before `add`, which changed nothing. None: not known, since the answer
+    was lost with the connection and the id is the caller's own: it was added now, or before."""
     priority: int = 0
     attempt: int = 1
     """Number of the run that is on, or comes next."""

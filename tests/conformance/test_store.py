@@ -224,7 +224,7 @@ async def test_queues_and_sessions_are_kept_and_removed(case: Case) -> None:
     clearing = Clearing((State.WAITING, State.DELAYED), Seq(7), False)
     queue = QueueRow(Q, "mail", True, SETTINGS, 123, COUNTS, clearing)
     plain = QueueRow(QueueKey(2), "other", False, QueueSettings(), 0, COUNTS)
-    session = SessionRow(SessionKey(1), "abc", "worker-1", 41, 1_000)
+    session = SessionRow(SessionKey(1), "abc", "worker-1", 41, 39, 1_000)
     await case.write(queues=[queue, plain], sessions=[session], next_seq=Seq(9))
     await case.write(sessions=[session._replace(last_request=42)], next_seq=Seq(9))
     recovered = await case.reopen()

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from holdfast import Refused, Unreachable
+from holdfast import Refused, Unreachable, Worker
+from holdfast.active import ActiveJob
 from holdfast.aio import Queue
 from holdfast.wire.constants import ErrorCode
 from support.daemon import DaemonProcess
@@ -31,8 +33,16 @@ async def direct(daemon: DaemonProcess) -> AsyncIterator[Queue]:
 
 
 async def until_waiting(queue: Queue, count: int) -> None:
+    await _until(queue, "waiting", count)
+
+
+async def until_completed(queue: Queue, count: int) -> None:
+    await _until(queue, "completed", count)
+
+
+async def _until(queue: Queue, state: str, count: int) -> None:
     async with asyncio.timeout(10):
-        while (await queue.counts())["waiting"] < count:
+        while (await queue.counts())[state] < count:
             await asyncio.sleep(0.005)  # the other process is applying it
 
 
@@ -53,7 +63,7 @@ async def test_requests_that_were_applied_and_requests_that_were_not_are_all_don
     assert sorted(waiting) == [*range(6)]
 
 
-async def test_a_given_id_that_was_there_before_is_not_called_created_after_a_lost_answer(
+async def test_whether_a_given_id_was_there_before_is_not_known_after_a_lost_answer(
     proxy: Proxy, queue: Queue, direct: Queue
 ) -> None:
     await direct.add("n", id="there")
@@ -63,8 +73,36 @@ async def test_a_given_id_that_was_there_before_is_not_called_created_after_a_lo
     await until_waiting(direct, 3)
     proxy.cut()
     there, fresh = await adding
-    assert (there.created, fresh.created) == (False, True)
+    assert (there.created, fresh.created) == (None, True)
     assert (await direct.counts())["waiting"] == 3
+
+
+async def test_a_job_that_is_done_and_gone_before_its_lost_answer_is_asked_for_runs_once(
+    proxy: Proxy, queue: Queue, direct: Queue
+) -> None:
+    """Nothing is known of its id any more. The simulation found a client that added it again."""
+    runs: list[Any] = []
+
+    async def handler(job: ActiveJob) -> None:
+        runs.append(job.data)
+
+    await queue.add("first")
+    proxy.loses_replies = True
+    adding = asyncio.create_task(queue.add_many([("n", 1), ("n", 2, {"id": "given"})]))
+    await until_waiting(direct, 3)
+    worker = Worker(direct.name, handler, url=direct.address.url)
+    working = asyncio.create_task(worker.run_async())
+    await until_completed(direct, 3)
+    for job in [job async for job in direct.jobs("completed")]:
+        await direct.remove(job.id)
+    proxy.cut()
+    made, given = await adding
+    assert (made.created, given.created) == (True, None)
+    await direct.add("n", "last")
+    await until_completed(direct, 1)
+    worker.stop()
+    await working
+    assert runs == [None, 1, 2, "last"]
 
 
 async def test_an_answer_lost_again_on_the_second_connection_makes_no_second_job(

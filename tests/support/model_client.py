@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfastd.engine import commands
-from holdfastd.engine.model import Token
-from holdfastd.engine.outputs import Refuse
+from holdfastd.engine.model import State, Token
+from holdfastd.engine.outputs import ItemExisting, Refuse, Welcome
 from support.engine import Driver
 
 LOST_ANSWER = "done, but the answer was lost"
@@ -80,7 +80,7 @@ class ModelClient:
         driver = self.driver
         welcome = driver.welcomes.pop(self.connection, None)
         if welcome is not None:
-            self._welcomed(welcome.resumed, welcome.last_request, welcome.lost)
+            self._welcomed(welcome)
         for number in list(self.pending):
             answer = driver.refusals.pop((self.connection, number), None)
             if answer is None:
@@ -99,20 +99,26 @@ class ModelClient:
         if token in self.held:
             self.stale.append(self.held.pop(token))
 
-    def _welcomed(self, resumed: bool, last_request: int, lost: list[Any]) -> None:
+    def _welcomed(self, welcome: Welcome) -> None:
         self.is_open = True
-        for token in lost:
+        for token in welcome.lost:
             self.lose(token)
         unanswered, self.pending = self.pending, {}
-        if not resumed:
-            last_request = self.number  # nothing is known of any of them
+        last_request, last_refused = welcome.last_request, welcome.last_refused
+        if not welcome.resumed:
+            last_request = last_refused = self.number  # nothing is known of any of them
         for number, pending in sorted(unanswered.items()):
             if number > last_request:
                 self.pending[number] = pending
                 self.driver.do(self.connection, pending.command, number)
         for number, pending in sorted(unanswered.items()):
-            if number <= last_request:
-                self._send_anew(pending, resumed)
+            if number > last_request:
+                continue
+            if isinstance(pending.command, commands.Enqueue) and number > last_refused:
+                # Done; which of them were there before is not known any more.
+                pending.then([ItemExisting(at, State.WAITING) for at, _ in pending.command.items])
+            else:
+                self._send_anew(pending, welcome.resumed)
 
     def _send_anew(self, pending: Pending, resumed: bool) -> None:
         """Under a new number; what cannot be repeated is reported as done."""

@@ -52,8 +52,9 @@ class Identify(NamedTuple):
 
 class Welcome(NamedTuple):
     """Server: protocol, session, resumed (bool), last_request (highest request number of this
-    session whose effect is durable, 0 = none), heartbeat_ms, lease_ms, grace_ms, lost (the tokens
-    of `leases` that the server no longer has)."""
+    session whose effect is durable, 0 = none), last_refused (highest number of an ENQUEUE that was
+    refused as a whole), heartbeat_ms, lease_ms, grace_ms, lost (the tokens of `leases` that the
+    server no longer has)."""
 
     info: Map
 

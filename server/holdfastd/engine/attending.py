@@ -43,7 +43,9 @@ class Attending:
         partition.connections[connection] = session
         self.renew(session, moment)
         lost = [token for token in command.leases if token not in session.leases]
-        partition.open.outputs.append(Welcome(connection, resumed, session.last_request, lost))
+        partition.open.outputs.append(
+            Welcome(connection, resumed, session.last_request, session.last_refused, lost)
+        )
         named = set(command.leases)
         unnamed = {job.seq: token for token, job in session.leases.items() if token not in named}
         self._dispatcher.deliver_again(session, unnamed)

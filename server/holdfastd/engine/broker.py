@@ -89,6 +89,7 @@ class Engine:
         """Why no job can be added now: DISK_FULL or DRAINING; None = they can."""
         self._routes: dict[type[Any], Callable[[Session, int, Any, Found, Moment], None]] = {
             commands.Enqueue: self._enqueue,
+            commands.Refused: self._refused,
             commands.Wait: self._wait,
             commands.Subscribe: self._subscribe,
             commands.Credit: self._credit,
@@ -136,6 +137,7 @@ class Engine:
             session = Session(session_row.key, session_row.id)
             session.worker = session_row.name
             session.last_request = session_row.last_request
+            session.last_refused = session_row.last_refused
             session.seen_at_ms = session_row.seen_at_ms
             session.is_stored = session.is_restored = True
             partition.know_session(session)
@@ -331,9 +333,16 @@ class Engine:
                 Refusal.DISK_FULL: "the server's disk is full: no job is taken until there is room",
                 Refusal.DRAINING: "the server is going down: connect again and send it again",
             }
+            session.last_refused = request
             self._refuse(session, request, self.refuses_jobs, why[self.refuses_jobs])
             return
         self._answer_items(session, request, self._producing.enqueue(command, found, moment))
+
+    def _refused(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        session.last_refused = max(session.last_refused, request)
+        self._partition.store_session(session)
 
     def _wait(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment

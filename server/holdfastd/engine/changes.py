@@ -169,6 +169,8 @@ class SessionRow(NamedTuple):
     """Of its worker, "" = a producer."""
     last_request: int
     """Highest request number whose effect is in this batch or before; 0 = none."""
+    last_refused: int
+    """Highest number of an ENQUEUE that was refused as a whole; 0 = none."""
     seen_at_ms: int
 
 

@@ -44,6 +44,10 @@ class Enqueue(NamedTuple):
     """Results of items that were refused before; passed on into the answer."""
 
 
+class Refused(NamedTuple):
+    """An ENQUEUE was refused before it came here; its number is that of this command."""
+
+
 class Wait(NamedTuple):
     queue: str
     id: str
@@ -166,7 +170,7 @@ class Obliterate(NamedTuple):
 
 Command = (
     Attach | Detach | End | Heartbeat
-    | Enqueue | Wait
+    | Enqueue | Refused | Wait
     | Subscribe | Credit | Hold | Ack | Fail | Release | Extend
     | Listen | Unlisten | Counts
     | Remove | Promote | Retry | Change | Pause | Resume | Configure | Drain | Obliterate

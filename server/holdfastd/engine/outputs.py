@@ -65,6 +65,7 @@ class Welcome(NamedTuple):
     connection: int
     resumed: bool
     last_request: int
+    last_refused: int
     lost: list[Token]
 
 

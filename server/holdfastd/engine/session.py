@@ -30,6 +30,9 @@ class Session:
         """Name of the worker, "" = a producer."""
         self.last_request = 0
         """Highest request number applied; as durable as the batch that is open."""
+        self.last_refused = 0
+        """Highest number of an ENQUEUE refused as a whole: of those above it, up to last_request,
+        its client knows that they were done, whatever became of the jobs since."""
         self.seen_at_ms = 0
         self.is_stored = False
         """It has a row, or will have with the open batch."""
@@ -74,4 +77,11 @@ class Session:
         self.parked.clear()
 
     def row(self) -> SessionRow:
-        return SessionRow(self.key, self.id, self.worker, self.last_request, self.seen_at_ms)
+        return SessionRow(
+            self.key,
+            self.id,
+            self.worker,
+            self.last_request,
+            self.last_refused,
+            self.seen_at_ms,
+        )

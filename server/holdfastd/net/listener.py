@@ -179,7 +179,7 @@ class Listener:
         if isinstance(output, Show):
             self.reader.show(output.connection, output.request, output.queue, output.id)
         elif isinstance(output, Welcome):
-            peer.welcome(output.resumed, output.last_request, output.lost)
+            peer.welcome(output)
         elif isinstance(output, Displace):
             peer.refuse(ErrorCode.SESSION_TAKEN, "another connection has resumed this session")
 

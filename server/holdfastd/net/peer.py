@@ -26,6 +26,7 @@ from holdfast.wire.constants import (
 )
 from holdfastd.engine import commands
 from holdfastd.engine.model import Token
+from holdfastd.engine.outputs import Welcome
 from holdfastd.engine.partition import Moment
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
@@ -236,6 +237,8 @@ class Peer(asyncio.Protocol):
         except Refusal as refusal:
             self._count(message, _class_of(refusal.code))
             self._answer_error(request or None, refusal.code, refusal.message, refusal.details)
+            if type(message) is wire.Enqueue and request > 0:
+                self._owner.pipeline.submit(self.number, request, commands.Refused(), moment)
         else:
             self._count(message, "ok")
             self._owner.pipeline.submit(self.number, request, command, moment)
@@ -266,14 +269,15 @@ class Peer(asyncio.Protocol):
         self._is_attached = True
         self._owner.pipeline.attach(self.number, command)
 
-    def welcome(self, resumed: bool, last_request: int, lost: list[Token]) -> None:
+    def welcome(self, welcome: Welcome) -> None:
         """The session is taken up, and that is durable."""
         info = {
             **self._owner.welcome_info(),
             "session": self._session_id,
-            "resumed": resumed,
-            "last_request": last_request,
-            "lost": lost,
+            "resumed": welcome.resumed,
+            "last_request": welcome.last_request,
+            "last_refused": welcome.last_refused,
+            "lost": welcome.lost,
         }
         self.say([wire.Welcome(info)])
 

@@ -333,7 +333,9 @@ def load(connection: sqlite3.Connection) -> Recovered:
     ]
     sessions = [
         SessionRow(SessionKey(row[0]), *row[1:])
-        for row in connection.execute("SELECT key, id, name, last_request, seen_at_ms FROM session")
+        for row in connection.execute(
+            "SELECT key, id, name, last_request, last_refused, seen_at_ms FROM session"
+        )
     ]
     return Recovered(
         epoch,

@@ -169,6 +169,6 @@ def _write_queues_and_sessions(connection: sqlite3.Connection, batch: Batch) -> 
     if batch.queues_removed:
         connection.execute(_remove_from("queue", "key"), (json.dumps(batch.queues_removed),))
     if batch.sessions:
-        _write(connection, "INSERT OR REPLACE INTO session", "(?,?,?,?,?)", batch.sessions)
+        _write(connection, "INSERT OR REPLACE INTO session", "(?,?,?,?,?,?)", batch.sessions)
     if batch.sessions_removed:
         connection.execute(_remove_from("session", "key"), (json.dumps(batch.sessions_removed),))

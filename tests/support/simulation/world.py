@@ -56,10 +56,6 @@ from support.vfs import installed
 START_MS: Final = 1_750_000_000_000
 """Wall clock at the start: June 2025, arbitrary."""
 
-NOT_OF_PRUNED: Final = ("completed_twice", "ran_after_done", "untrue")
-"""Not asked of the brief queue: an ENQUEUE whose answer was lost is sent again, and if its job has
-been completed and pruned by then, it is a new one (docs/reliability.md, What is not promised)."""
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -211,10 +207,7 @@ class World:
                 self.history.stored.append(Stored(serial, row.state.name.lower(), reruns))
         self._believe_what_was_pruned()
         for name, serials in judge(self.history).wrong.items():
-            if name in NOT_OF_PRUNED:
-                serials = {serial for serial in serials if not serial.startswith(BRIEF)}
-            if serials:
-                self.observer.fail(f"{name}: {sorted(serials)[:5]}")
+            self.observer.fail(f"{name}: {sorted(serials)[:5]}")
 
     def _believe_what_was_pruned(self) -> None:
         """The observer has seen that what left the brief queue had ended; with which end, is told

@@ -26,6 +26,7 @@ CREATE TABLE session (
     id TEXT NOT NULL UNIQUE,
     name TEXT NOT NULL,
     last_request INTEGER NOT NULL,
+    last_refused INTEGER NOT NULL,  -- of its ENQUEUEs
     seen_at_ms INTEGER NOT NULL
 ) STRICT;
 
