@@ -8,8 +8,8 @@ these rules (protocol.md, Sessions):
 - above it: never applied; sent again as it is, under its number;
 - at or below it: applied, the answer is lost. An ENQUEUE above `last_refused` is done: its jobs
   were added, and may have been completed and removed since. What can be repeated is sent again
-  under a new number (an ENQUEUE with its generated ids as text, so that they are looked up), after those
-  above, since numbers must rise; what cannot is reported as done, without a result;
+  under a new number (an ENQUEUE with its generated ids as text, so that they are looked up), after
+  those above, since numbers must rise; what cannot is reported as done, without a result;
 - the server does not know the session any more: everything above 0, ids as text.
 
 A request that is refused as DRAINING stays unanswered: it goes to the server that comes next.

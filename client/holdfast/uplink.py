@@ -207,8 +207,8 @@ class Uplink:
 
     async def _flush(self) -> None:
         self._send_answers()
-        while self._unanswered and self._link.is_open:
-            await asyncio.wait(self._unanswered, timeout=1.0)
+        while self._unanswered:
+            await asyncio.wait(self._unanswered)
 
     async def _close(self) -> None:
         if self._beats is not None:

@@ -17,6 +17,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from holdfast.active import ActiveJob, Answer, Release, Reporter, Retry, Unrecoverable
@@ -43,6 +44,9 @@ __all__ = ["Worker"]
 log = logging.getLogger("holdfast")
 
 Handler: TypeAlias = Callable[["ActiveJob"], Any]
+LAST_WORDS_S: Final = 5.0
+"""What a worker has to say is waited for so long at least, also when its jobs took all of the drain
+timeout: one that is killed 30 s after SIGTERM still has it. Arbitrary."""
 DRAIN_TIMEOUT_S: Final = 25.0
 """What most supervisors grant between SIGTERM and SIGKILL, less a little."""
 EVENTS: Final = ("active", "completed", "failed", "progress", "lost", "error")
@@ -140,12 +144,14 @@ class Worker:
                 self._processes.close()
 
     def stop(self) -> None:
-        """Drain and leave; from any thread. A second call cancels what still runs."""
+        """Drain and leave; from any thread. A second call cancels what still runs; one after the
+        worker has left does nothing."""
         loop = self._loop
         if loop is None:
             self._stop.set()
         else:
-            loop.call_soon_threadsafe(self._stop_here)
+            with suppress(RuntimeError):  # its loop is closed
+                loop.call_soon_threadsafe(self._stop_here)
 
     def _stop_here(self) -> None:
         if self._stop.is_set():
@@ -264,7 +270,16 @@ class Worker:
             left_s = min(0.2, deadline - time.monotonic())
             await asyncio.wait(tasks, timeout=max(0.0, left_s))
         self._cancel_runs()
-        await asyncio.wrap_future(self._uplink.flush())
+        await self._say_the_rest(max(deadline, time.monotonic() + LAST_WORDS_S))
+
+    async def _say_the_rest(self, deadline: float) -> None:
+        """Wait until all answers are confirmed, if need be for a server that is away: what it does
+        not hear of runs again."""
+        assert self._uplink is not None
+        flushing = asyncio.wrap_future(self._uplink.flush())
+        while not (flushing.done() or self._cancel_now) and time.monotonic() < deadline:
+            await asyncio.wait([flushing], timeout=0.2)
+        flushing.cancel()
 
     def _cancel_runs(self) -> None:
         """Give up what still runs: it is released and starts anew elsewhere."""

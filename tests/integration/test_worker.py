@@ -214,6 +214,47 @@ def test_sigterm_lets_jobs_end_and_releases_the_rest(daemon: DaemonProcess, queu
         assert process.wait(10) == 0  # though its thread sleeps on
 
 
+def test_a_worker_that_is_stopped_while_the_server_is_away_waits_to_say_what_it_has_done(
+    daemon: DaemonProcess, queue: Queue
+) -> None:
+    """Else what it had finished would run again."""
+    runs: list[int] = []
+    has_started, may_end = threading.Event(), threading.Event()
+
+    def handler(job: ActiveJob) -> str:
+        runs.append(job.attempt)
+        has_started.set()
+        may_end.wait(20)
+        return "done"
+
+    with Running(daemon, handler) as worker:
+        job = queue.add("n")
+        assert has_started.wait(10)
+        daemon.kill()
+        may_end.set()
+        worker.stop()
+        daemon.start()
+        assert job.wait(20) == "done"
+    assert runs == [1]
+    assert job.refresh().releases == 0
+
+
+def test_a_worker_does_not_wait_for_ever_for_a_server_that_stays_away(
+    daemon: DaemonProcess, queue: Queue
+) -> None:
+    has_started, may_end = threading.Event(), threading.Event()
+
+    def handler(job: ActiveJob) -> None:
+        has_started.set()
+        may_end.wait(20)
+
+    with Running(daemon, handler, drain_timeout=0.5):
+        queue.add("n")
+        assert has_started.wait(10)
+        daemon.kill()
+        may_end.set()
+
+
 def test_a_second_signal_does_not_wait_for_running_jobs(
     daemon: DaemonProcess, queue: Queue
 ) -> None:
