@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test torture simulate check format bench clean
+.PHONY: help install demo test torture simulate check format bench bench-peers bench-report clean
 
 help:  ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
 
 install: $(STAMP)  ## Make .venv with everything (called by the other targets)
 
@@ -46,6 +46,13 @@ format: install  ## Put the code in form
 
 bench: install  ## Measure this machine; QUICK=1 one short run, ONLY=enqueue,drain, BACKLOG=10m
 	$(BIN)/python -m bench
+
+bench-peers: install  ## Measure the field beside it; PEERS=bullmq,beanstalkd these only, QUICK=1 tiny
+	$(BIN)/python -m bench.peers
+
+bench-report: install  ## Table and plots from bench/results and bench/published
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group bench
+	$(BIN)/python -m bench.report
 
 clean:  ## Remove what was made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

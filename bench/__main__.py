@@ -1,7 +1,8 @@
 """`make bench`: what this machine does, with every confirmation on disk.
 
 From the environment: QUICK=1 one short run without the huge ones; ONLY=enqueue,drain these
-questions; RUNS=n of each; BACKLOG=10m the largest backlog (k and m are understood).
+questions; RUNS=n of each; BACKLOG=10m the largest backlog (k and m are understood);
+BENCH_LOCK=FILE as `bench.quiet` says.
 """
 
 import os
@@ -11,15 +12,19 @@ from pathlib import Path
 from bench.lab import Lab
 from bench.machine import machine
 from bench.questions import ASKED_ONCE, QUESTIONS
+from bench.quiet import Turns
 from bench.results import print_figures, print_machine, save
 
 
 def ask_all(lab: Lab, only: list[str], runs: int) -> dict[str, list[float]]:
     figures: dict[str, list[float]] = {}
+    turns = Turns()
     for name in only:
         for _ in range(1 if name in ASKED_ONCE else runs):
+            turns.take()
             for figure, value in QUESTIONS[name](lab).items():
                 figures.setdefault(figure, []).append(value)
+    turns.end()
     return figures
 
 
