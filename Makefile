@@ -50,9 +50,9 @@ bench: install  ## Measure this machine; QUICK=1 one short run, ONLY=enqueue,dra
 bench-peers: install  ## Measure the field beside it; PEERS=bullmq,beanstalkd these only, QUICK=1 tiny
 	$(BIN)/python -m bench.peers
 
-bench-report: install  ## Table and plots from bench/results and bench/published
+bench-report: install  ## Table and plots from bench/published; RESULTS="files" are taken in before
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group bench
-	$(BIN)/python -m bench.report
+	$(BIN)/python -m bench.report $(RESULTS)
 
 clean:  ## Remove what was made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
