@@ -13,7 +13,7 @@ from bench.lab import Lab
 from bench.machine import machine
 from bench.questions import ASKED_ONCE, QUESTIONS
 from bench.quiet import Turns
-from bench.results import print_figures, print_machine, save
+from bench.results import new_path, print_figures, print_machine, save
 
 
 def ask_all(lab: Lab, only: list[str], runs: int) -> dict[str, list[float]]:
@@ -47,7 +47,9 @@ def main() -> None:
         figures = ask_all(lab, only, runs)
     print_figures(figures)
     result = {"machine": where, "runs": runs, "quick": quick, "figures": figures}
-    print(save("holdfast", result))
+    path = new_path("holdfast")
+    save(path, result)
+    print(path)
 
 
 if __name__ == "__main__":

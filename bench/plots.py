@@ -12,6 +12,7 @@ from bench.published import Product
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 DURABLE: Final = "fsync"
 COLOURS: Final = {"ours": "#1a7f37", "fsync": "#57ab5a", "some": "#d4a72c", "none": "#cf222e"}
@@ -56,6 +57,7 @@ def plot_throughput(products: list[Product], path: Path) -> None:
         panel.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
         panel.set_title(f"{title}, jobs/s", fontsize=10)
         panel.set_xlim(0, max(values) * 1.22)
+        panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
     _legend(figure, {_kind(one) for one in ordered})
@@ -104,6 +106,8 @@ def plot_backlog(figures: dict[str, list[float]], products: list[Product], path:
         extrapolated = [empty_mb + one.mb_per_million * size / 1e6 for size in sizes]
         memory.plot(sizes, extrapolated, "--", linewidth=1, label=one.title)
     memory.set_yscale("log")
+    memory.set_ylim(10, None)
+    memory.yaxis.set_major_formatter(ScalarFormatter())
     memory.set_title("memory of the server, MB (dashed: extrapolated)", fontsize=10)
     for panel in (rates, memory):
         panel.set_xscale("log")

@@ -9,12 +9,14 @@ from typing import Any, Final
 RESULTS: Final = Path(__file__).parent / "results"
 
 
-def save(kind: str, result: dict[str, Any]) -> Path:
-    """kind: "holdfast" or "peers". Returns where it is."""
+def new_path(kind: str) -> Path:
+    """kind: "holdfast" or "peers"."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    return RESULTS / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}.json"
+
+
+def save(path: Path, result: dict[str, Any]) -> None:
     path.write_text(json.dumps(result, indent=1) + "\n")
-    return path
 
 
 def print_machine(machine: dict[str, object]) -> None:

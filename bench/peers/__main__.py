@@ -18,7 +18,7 @@ from bench.peers.asking import QUICK, Sizes, ask_all, ask_memory
 from bench.peers.installing import CannotInstall
 from bench.peers.peer import Peer
 from bench.quiet import Turns
-from bench.results import print_machine, save
+from bench.results import new_path, print_machine, save
 
 Question: TypeAlias = Callable[[Peer, Path, Sizes], Figures]
 
@@ -40,18 +40,22 @@ def main() -> None:
         turns.take()
         where = machine(directory)
         print_machine(where)
+        result = {"machine": where, "runs": runs, "quick": sizes is QUICK, "peers": found}
+        path = new_path("peers")
         for name, question in _plan(list(peers), runs):
             turns.take()
             _ask_one(peers[name], question, directory, sizes, found[name])
+            save(path, result)  # each time: it may be stopped, and has taken long
     turns.end()
-    print(save("peers", {"machine": where, "runs": runs, "quick": sizes is QUICK, "peers": found}))
+    print(path)
 
 
 def _plan(names: list[str], runs: int) -> list[tuple[str, Question]]:
     """In rounds: each has all of them once, so that what the machine's hour does to one it does to
-    all; Holdfast is first in each and once more at the end."""
+    all; Holdfast is first in each and once more at the end. Memory is the server's: once will do
+    for the two clients of Holdfast."""
     rounds: list[tuple[str, Question]] = [(name, ask_all) for name in names * runs + list(OURS)]
-    return rounds + [(name, ask_memory) for name in names]
+    return rounds + [(name, ask_memory) for name in names if name != "holdfast-python"]
 
 
 def _ask_one(
