@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.lab import Lab
 from bench.machine import machine
+from bench.processes import end_well_on_sigterm
 from bench.questions import ASKED_ONCE, QUESTIONS
 from bench.quiet import Turns
 from bench.results import new_path, print_figures, print_machine, save
@@ -35,6 +36,7 @@ def number(text: str) -> int:
 
 
 def main() -> None:
+    end_well_on_sigterm()
     quick = bool(os.environ.get("QUICK"))
     only = os.environ.get("ONLY", ",".join(QUESTIONS)).split(",")
     runs = int(os.environ.get("RUNS", "1" if quick else "5"))

@@ -20,12 +20,14 @@ Figures: TypeAlias = dict[str, float]
 @dataclass(frozen=True)
 class Lab:
     """directory: on the disk that is measured. scale: 1.0 in full; a question asks for so many
-    jobs times scale. backlogs: how many jobs wait in the questions about backlogs."""
+    jobs times scale. backlogs: how many jobs wait in the questions about backlogs. producers: less
+    than the eight of the questions' names only to try this out."""
 
     directory: Path
     scale: float = 1.0
     backlogs: tuple[int, ...] = (1_000, 1_000_000)
     idle_s: float = 20.0
+    producers: int = 8
 
     def jobs(self, full: int, multiple: int = 1) -> int:
         """So many at full scale, as a multiple of so many per call."""

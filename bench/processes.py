@@ -6,6 +6,7 @@ so will do: those in other languages too.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -102,6 +103,15 @@ class LoadProcess:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def end_well_on_sigterm() -> None:
+    """As with Ctrl-C: what was started is ended, what was made for the run is removed."""
+
+    def leave(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def role(name: str, **spec: Any) -> LoadProcess:

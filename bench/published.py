@@ -3,6 +3,7 @@
 import json
 import statistics
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +41,12 @@ class Product:
             return None
         grown = self.figures["server MB, with these waiting"] - self.figures["server MB, empty"]
         return grown * 1e6 / jobs
+
+
+def is_another_hour(one: Product, other: Product) -> bool:
+    """More than an hour lies between them."""
+    between = datetime.fromisoformat(one.hour) - datetime.fromisoformat(other.hour)
+    return abs(between) > timedelta(hours=1)
 
 
 def publish(paths: list[Path]) -> None:

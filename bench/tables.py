@@ -3,7 +3,7 @@
 import statistics
 from typing import Any, Final
 
-from bench.published import Product, holdfast_figures, products
+from bench.published import Product, holdfast_figures, is_another_hour, products
 
 COLUMNS: Final = {
     "add one by one /s": "one by one",
@@ -29,7 +29,7 @@ def _row(product: Product, found: dict[str, Product]) -> str:
     if not product.figures:
         return f"| {product.title} | {product.promise} | {product.reason} |" + " |" * 6
     ours = found[product.compared_with]
-    mark = "" if product.hour == ours.hour else "†"
+    mark = "†" if is_another_hour(product, ours) else ""
     cells = [f"{product.title}{mark} {product.version}", product.promise]
     cells += [
         _cell(product.figures.get(figure), ours.figures[figure], product.is_ours)

@@ -7,6 +7,7 @@ Only the standard library: this runs in the peers' own environments. The folder 
 
 import mmap
 import os
+import threading
 import time
 from pathlib import Path
 from struct import Struct
@@ -32,9 +33,14 @@ class Tally:
         self._first_at_s = 0.0
         self._map: mmap.mmap | None = None
         self._waits: BinaryIO | None = None
+        self._lock = threading.Lock()
 
     def handled(self, payload: str) -> None:
-        now = time.time()
+        """From any thread."""
+        with self._lock:
+            self._handled(payload, time.time())
+
+    def _handled(self, payload: str, now: float) -> None:
         if self._map is None or self._pid != os.getpid():
             self._open(now)
         assert self._map is not None

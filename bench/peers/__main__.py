@@ -17,6 +17,7 @@ from bench.peers import OURS, PEERS
 from bench.peers.asking import QUICK, Sizes, ask_all, ask_memory
 from bench.peers.installing import CannotInstall
 from bench.peers.peer import Peer
+from bench.processes import end_well_on_sigterm
 from bench.quiet import Turns
 from bench.results import new_path, print_machine, save
 
@@ -24,6 +25,7 @@ Question: TypeAlias = Callable[[Peer, Path, Sizes], Figures]
 
 
 def main() -> None:
+    end_well_on_sigterm()
     names = [name for name in os.environ.get("PEERS", ",".join(PEERS)).split(",") if name]
     unknown = set(names) - {*PEERS, *OURS}
     if unknown:

@@ -39,6 +39,7 @@ def _by_eight(lab: Lab) -> Figures:
     ):
         with lab.daemon() as daemon:
             spec = {"port": daemon.port, "queues": [new_queue()], "per_call": 1}
-            producers = [role("add", jobs=jobs // 8, in_flight=in_flight, **spec) for _ in range(8)]
+            spec |= {"jobs": jobs // 8, "in_flight": in_flight}
+            producers = [role("add", **spec) for _ in range(lab.producers)]
             figures[name] = rate_of_all(run_together(*producers))
     return figures

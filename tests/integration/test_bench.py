@@ -13,12 +13,12 @@ from bench.questions import QUESTIONS
 from bench.tables import table
 
 TINY = 0.002
-TINY_SIZES = Sizes(0.1, 0.1, 0.2, 0.2, 5, 0.2, 1_000)
+TINY_SIZES = Sizes(0.1, 0.1, 0.2, 0.2, 5, 0.2, 1_000, 2)
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_every_question_is_answered_with_figures(name: str, tmp_path: Path) -> None:
-    figures: Figures = QUESTIONS[name](Lab(tmp_path, TINY, backlogs=(200,), idle_s=0.2))
+    figures: Figures = QUESTIONS[name](Lab(tmp_path, TINY, (200,), 0.2, 2))
     assert figures
     assert all(value >= 0 for value in figures.values())
     rates = [value for figure, value in figures.items() if "/s" in figure]
@@ -55,7 +55,7 @@ def _result(date: str, **rates: float) -> dict[str, Any]:
 
 
 def test_the_table_takes_the_newest_run_of_each_and_marks_another_hour() -> None:
-    old = _result("2026-11-25 03:00", holdfast=1.0, **{"holdfast-python": 30_000.0}, other=1_000.0)
+    old = _result("2026-11-25 02:30", holdfast=1.0, **{"holdfast-python": 30_000.0}, other=1_000.0)
     new = _result("2026-11-25 04:00", holdfast=1.0, **{"holdfast-python": 40_000.0}, third=20_000.0)
     lines = {line.split()[1]: line for line in table(products([old, new]))[2:]}
     assert "40,000 |" in lines["holdfast-python"]
