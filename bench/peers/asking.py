@@ -134,7 +134,7 @@ class _Session:
     def latency(self, sizes: Sizes) -> Figures:
         queue = _new_queue()
         with self._working_already(queue) as tally:
-            self._add(queue, form="single", jobs=sizes.timed_jobs, per_s=TIMED_PER_S)
+            found = self._add(queue, form="single", jobs=sizes.timed_jobs, per_s=TIMED_PER_S)
             _until(
                 lambda: Counted(tally).count > sizes.timed_jobs, WORKER_S, "timed jobs are missing"
             )
@@ -142,6 +142,7 @@ class _Session:
         return {
             "add to start p50 ms": waits_ms[len(waits_ms) // 2],
             "add to start p99 ms": waits_ms[int(len(waits_ms) * 0.99)],
+            "timed jobs added /s": rate(found),
         }
 
     def _add(self, queue: str, **spec: Any) -> dict[str, Any]:
