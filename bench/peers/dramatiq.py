@@ -1,7 +1,6 @@
 """Dramatiq on Redis: one process with 8 threads, its default."""
 
-from bench.peers import installing
-from bench.peers.peer import Command, python_command
+from bench.peers.peer import Command
 from bench.peers.python_peer import RedisPeer
 
 
@@ -13,12 +12,8 @@ class Dramatiq(RedisPeer):
     requirements = ("dramatiq[redis]", "redis[hiredis]")
 
     def worker(self, queue: str) -> Command:
-        interpreter = installing.PEERS_DIR / "python-dramatiq" / "bin" / "python"
-        program = python_command(
-            interpreter, "dramatiq_client", BENCH_ROLE="work", BENCH_QUEUE=queue, BENCH_URL=self.url
-        )
-        arguments = [
-            *(str(interpreter), "-m", "dramatiq", "bench.clients.dramatiq_client"),
+        return self._own_worker(
+            queue,
+            *("-m", "dramatiq", "bench.clients.dramatiq_client"),
             *("--processes", "1", "--threads", "8", "--queues", queue),
-        ]
-        return Command(arguments, program.environment)
+        )

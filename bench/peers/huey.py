@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from bench.peers import installing
-from bench.peers.peer import Command, python_command
+from bench.peers.peer import Command
 from bench.peers.python_peer import PythonPeer
 
 
@@ -23,13 +22,9 @@ class Huey(PythonPeer):
         return str(self._directory / "huey.db")
 
     def worker(self, queue: str) -> Command:
-        interpreter = installing.PEERS_DIR / "python-huey" / "bin" / "python"
-        program = python_command(
-            interpreter, "huey_client", BENCH_ROLE="work", BENCH_QUEUE=queue, BENCH_URL=self.url
+        return self._own_worker(
+            queue,
+            *(str(self._interpreter.with_name("huey_consumer")), "bench.clients.huey_client.huey"),
+            *("-w", "4", "-k", "thread", "--no-periodic", "--quiet"),
+            *("--delay", "0.001", "--max-delay", "0.005"),
         )
-        arguments = [
-            *(str(interpreter), str(interpreter.with_name("huey_consumer"))),
-            *("bench.clients.huey_client.huey", "-w", "4", "-k", "thread"),
-            *("--no-periodic", "--delay", "0.001", "--max-delay", "0.005", "--quiet"),
-        ]
-        return Command(arguments, program.environment)

@@ -32,13 +32,22 @@ class PythonPeer(Peer):
 
     def _program(self, role: str, queue: str, spec: str = "{}") -> Command:
         return python_command(
-            installing.PEERS_DIR / f"python-{self.name}" / "bin" / "python",
+            self._interpreter,
             f"{self.name}_client",
             spec,
             BENCH_ROLE=role,
             BENCH_QUEUE=queue,
             BENCH_URL=self.url,
         )
+
+    def _own_worker(self, queue: str, *arguments: str) -> Command:
+        """The worker that the package brings, as its Python's arguments; it imports the program."""
+        environment = self._program("work", queue).environment
+        return Command([str(self._interpreter), *arguments], environment)
+
+    @property
+    def _interpreter(self) -> Path:
+        return installing.PEERS_DIR / f"python-{self.name}" / "bin" / "python"
 
     @property
     @abstractmethod
