@@ -13,7 +13,7 @@ from bench.lab import Lab
 from bench.machine import machine
 from bench.processes import end_well_on_sigterm
 from bench.questions import ASKED_ONCE, QUESTIONS
-from bench.quiet import Turns
+from bench.quiet import Others, Turns
 from bench.results import new_path, print_figures, print_machine, save
 
 
@@ -23,8 +23,10 @@ def ask_all(lab: Lab, only: list[str], runs: int) -> dict[str, list[float]]:
     for name in only:
         for _ in range(1 if name in ASKED_ONCE else runs):
             turns.take()
+            others = Others()
             for figure, value in QUESTIONS[name](lab).items():
                 figures.setdefault(figure, []).append(value)
+            figures.setdefault(f"cores used by others: {name}", []).append(others.cores())
     turns.end()
     return figures
 

@@ -84,3 +84,15 @@ def holdfast_figures(results: list[dict[str, Any]]) -> dict[str, list[float]]:
     for result in results:
         figures.update(result["figures"])
     return figures
+
+
+def others_cores(result: dict[str, Any]) -> float:
+    """How many cores others used while it was measured; the median of what was noted."""
+    noted = [
+        cores
+        for one in [result, *result.get("peers", {}).values()]
+        for figure, runs in one.get("figures", {}).items()
+        if figure.startswith("cores used by others")
+        for cores in runs
+    ]
+    return float(statistics.median(noted or [0.0]))

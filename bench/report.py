@@ -22,6 +22,8 @@ IMAGES: Final = ROOT / "docs" / "images"
 def main() -> None:
     publish([Path(argument) for argument in sys.argv[1:]])
     peers, ours = read("peers"), read("holdfast")
+    if not (peers and ours):
+        sys.exit('bench/published needs a result of each kind: say RESULTS="bench/results/FILE …"')
     PAGE.write_text(page(peers, ours))
     IMAGES.mkdir(exist_ok=True)
     shown = [one for one in products(peers).values() if one.figures]

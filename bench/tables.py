@@ -3,7 +3,13 @@
 import statistics
 from typing import Any, Final
 
-from bench.published import Product, holdfast_figures, is_another_hour, products
+from bench.published import (
+    Product,
+    holdfast_figures,
+    is_another_hour,
+    others_cores,
+    products,
+)
 
 COLUMNS: Final = {
     "add one by one /s": "one by one",
@@ -64,13 +70,15 @@ def list_of_figures(figures: dict[str, list[float]]) -> list[str]:
 
 
 def on_what(results: list[dict[str, Any]]) -> list[str]:
+    """The machine of each, and how busy others kept it."""
     lines = []
     for result in results:
         machine = result["machine"]
         lines.append(
             f"- {machine['date']} UTC, commit {machine['commit']}: {machine['cores']} cores, "
             f"{machine['processor']}, kernel {machine['kernel']}, Python {machine['python']}, "
-            f"SQLite {machine['sqlite']}, fdatasync {machine['fdatasync_ms']} ms"
+            f"SQLite {machine['sqlite']}, fdatasync {machine['fdatasync_ms']} ms, "
+            f"{others_cores(result):.2f} cores used by others"
         )
     return lines
 

@@ -18,7 +18,7 @@ from bench.peers.asking import QUICK, Sizes, ask_all, ask_memory
 from bench.peers.installing import CannotInstall
 from bench.peers.peer import Peer
 from bench.processes import end_well_on_sigterm
-from bench.quiet import Turns
+from bench.quiet import Others, Turns
 from bench.results import new_path, print_machine, save
 
 Question: TypeAlias = Callable[[Peer, Path, Sizes], Figures]
@@ -71,12 +71,14 @@ def _ask_one(
     figures are missing, and it is asked nothing more."""
     if "reason" in found:
         return
+    others = Others()
     try:
         figures = question(peer, directory, sizes)
     except Exception as error:
         found["reason"] = f"failed: {error}"
         print(f"{peer.title}: {found['reason']}", flush=True)
         return
+    figures["cores used by others"] = others.cores()
     for figure, value in figures.items():
         found["figures"].setdefault(figure, []).append(round(value, 3))
     line = "  ".join(f"{figure} {value:,.1f}" for figure, value in figures.items())
