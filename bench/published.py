@@ -62,19 +62,22 @@ def read(kind: str) -> list[dict[str, Any]]:
 
 
 def products(results: list[dict[str, Any]]) -> dict[str, Product]:
+    """By name. Of each figure the newest run; the hour is that of the newest rates."""
     found: dict[str, Product] = {}
     for result in results:
         for name, one in result["peers"].items():
-            if one["figures"] or name not in found:
-                found[name] = Product(
-                    name,
-                    one["title"],
-                    one.get("version", ""),
-                    one["promise"],
-                    {figure: statistics.median(runs) for figure, runs in one["figures"].items()},
-                    result["machine"]["date"],
-                    one.get("reason", ""),
-                )
+            old = found.get(name)
+            medians = {key: statistics.median(runs) for key, runs in one["figures"].items()}
+            is_rated = "end to end /s" in medians or old is None
+            found[name] = Product(
+                name,
+                one["title"],
+                one.get("version", ""),
+                one["promise"],
+                {**(old.figures if old else {}), **medians},
+                result["machine"]["date"] if is_rated or old is None else old.hour,
+                one.get("reason", ""),
+            )
     return found
 
 

@@ -1,7 +1,7 @@
 """`make bench-peers`: Holdfast and the field, in one run, with the same questions.
 
-From the environment: PEERS=bullmq,beanstalkd these only (`holdfast` for none); RUNS=n rounds (3);
-QUICK=1 tiny, to see that they work; BENCH_LOCK=FILE as `bench.quiet` says.
+From the environment: PEERS=bullmq,beanstalkd these only (`holdfast` for none); RUNS=n rounds (3;
+0: memory only); QUICK=1 tiny, to see that they work; BENCH_LOCK=FILE as `bench.quiet` says.
 """
 
 import os
@@ -56,7 +56,9 @@ def _plan(names: list[str], runs: int) -> list[tuple[str, Question]]:
     """In rounds: each has all of them once, so that what the machine's hour does to one it does to
     all; Holdfast is first in each and once more at the end. Memory is the server's: once will do
     for the two clients of Holdfast."""
-    rounds: list[tuple[str, Question]] = [(name, ask_all) for name in names * runs + list(OURS)]
+    rounds: list[tuple[str, Question]] = [
+        (name, ask_all) for name in names * runs + list(OURS) * bool(runs)
+    ]
     return rounds + [(name, ask_memory) for name in names if name != "holdfast-python"]
 
 
