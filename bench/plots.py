@@ -28,6 +28,8 @@ PANELS: Final = {
     "drain /s": "drain, one worker process",
     "end to end /s": "end to end",
 }
+MEMORY_SHOWN: Final = ("bullmq", "beanstalkd", "bunqueue", "rabbitmq")
+"""One of each server: all on Redis have much the same line."""
 DOTS_PER_INCH: Final = 80
 """Three plots of less than 100 KiB each."""
 
@@ -99,7 +101,7 @@ def plot_backlog(figures: dict[str, list[float]], products: list[Product], path:
     memory.plot(*zip(*points, strict=True), "o-", color=COLOURS["ours"], label="Holdfast, measured")
     most = points[-1][0]
     for one in products:
-        if one.is_ours or one.mb_per_million is None or one.mb_per_million < 50:
+        if one.name not in MEMORY_SHOWN or one.mb_per_million is None:
             continue
         empty_mb = one.figures["server MB, empty"]
         sizes = [size for size in (1_000, 10_000, 100_000, 1_000_000, 10_000_000) if size <= most]

@@ -40,7 +40,7 @@ class Product:
         if jobs < 10_000:  # too few to say more than what the server takes to run at all
             return None
         grown = self.figures["server MB, with these waiting"] - self.figures["server MB, empty"]
-        return grown * 1e6 / jobs
+        return max(0.0, grown) * 1e6 / jobs  # PostgreSQL's even falls: its jobs are on disk
 
 
 def is_another_hour(one: Product, other: Product) -> bool:
