@@ -63,8 +63,8 @@ def ask_memory(peer: Peer, directory: Path, sizes: Sizes) -> Figures:
 def _started(peer: Peer, directory: Path) -> "Iterator[_Session]":
     with tempfile.TemporaryDirectory(dir=directory, prefix="peer-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL runs as another user
-        peer.start(Path(folder))
         try:
+            peer.start(Path(folder))
             yield _Session(peer, Path(folder))
         finally:
             peer.stop()
