@@ -2,9 +2,11 @@
 
 import json
 import sys
+from contextlib import suppress
 from typing import Any
 
 import pika
+import pika.exceptions
 
 from bench.clients.producing import Clock, produce
 from bench.clients.settings import QUEUE, ROLE, URL
@@ -12,6 +14,7 @@ from bench.clients.tally import tally
 
 IN_FLIGHT = 1_000
 PREFETCH = 1_000
+RECONNECTS_MAX = 20
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
 
@@ -31,7 +34,13 @@ def add() -> None:
     channel.confirm_delivery()
 
     def single(payload: str) -> None:
-        channel.basic_publish("", QUEUE, payload.encode(), PERSISTENT, mandatory=True)
+        """A quorum queue that has no leader yet refuses what it gets: published again."""
+        while True:
+            try:
+                channel.basic_publish("", QUEUE, payload.encode(), PERSISTENT, mandatory=True)
+            except pika.exceptions.NackError:
+                continue
+            return
 
     produce(single=single)
 
@@ -81,6 +90,13 @@ class Pipelined:
 
 
 def work() -> None:
+    """RabbitMQ closes the connection on who consumes while a new queue still gets its leader."""
+    for _ in range(RECONNECTS_MAX):
+        with suppress(pika.exceptions.ConnectionClosedByBroker):
+            consume()
+
+
+def consume() -> None:
     channel = opened()
     channel.basic_qos(prefetch_count=PREFETCH)
     unacked = 0
