@@ -1,6 +1,6 @@
 """Data and results: what Python has, as msgpack."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
@@ -26,8 +26,21 @@ def sendable(text: str) -> str:
 
 
 def unpack(packed: bytes | None) -> Any:
-    """None for None. Keys may be anything msgpack can carry."""
-    return None if packed is None else msgpack.unpackb(packed, strict_map_key=False)
+    """None for None. Keys may be anything msgpack can carry. What is no msgpack, from a client that
+    puts something else into its jobs, comes as Unreadable."""
+    if packed is None:
+        return None
+    try:
+        return msgpack.unpackb(packed, strict_map_key=False)
+    except Exception as error:  # msgpack raises ValueError, its subclasses, TypeError, StackError
+        return Unreadable(packed, str(error) or type(error).__name__)
+
+
+class Unreadable(NamedTuple):
+    """Bytes that are not msgpack. why: what is wrong with them."""
+
+    packed: bytes
+    why: str
 
 
 def _culprit(value: Any, path: str, depth: int = 0) -> NotPackable | None:

@@ -25,7 +25,7 @@ from holdfast.address import address_of
 from holdfast.errors import HoldfastError, MisuseError, misuse
 from holdfast.iothread import io_thread
 from holdfast.options import Duration, milliseconds
-from holdfast.packing import pack, sendable, unpack
+from holdfast.packing import Unreadable, pack, sendable, unpack
 from holdfast.pool import ProcessSlots
 from holdfast.threads import JobThreads
 from holdfast.uplink import Uplink
@@ -201,6 +201,8 @@ class Worker:
 
     async def execute(self, job: ActiveJob) -> Any:
         """Run the handler where it belongs."""
+        if isinstance(job.data, Unreadable):
+            raise Unrecoverable(f"the job's data is not msgpack: {job.data.why}: mend its producer")
         handler = self.handler_of(job)
         if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
             getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.raw import RawClient
 
 from holdfast import Queue, Release, Retry, Unrecoverable, Worker
 from holdfast.active import ActiveJob
+from holdfast.wire import messages as wire
 from support.daemon import DaemonProcess
 from support.handlers import in_a_process, says_and_waits
 
@@ -212,6 +214,23 @@ def test_sigterm_lets_jobs_end_and_releases_the_rest(daemon: DaemonProcess, queu
         found = queue.get(long.id)
         assert (found.state, found.crashes, found.failures) == ("waiting", 0, 0)
         assert process.wait(10) == 0  # though its thread sleeps on
+
+
+@pytest.mark.parametrize("payload", [b"xxx", b"\xc1", b"{}", b"\x81\x80\x01"])
+def test_a_job_that_is_not_msgpack_fails_alone_and_says_why(
+    daemon: DaemonProcess, queue: Queue, payload: bytes
+) -> None:
+    """From a client that puts something else into it. Such jobs took a worker's credit for ever."""
+    client = RawClient(daemon.port)
+    client.call(wire.Enqueue(0, "work", [["odd", "n", payload, {"attempts": 5}]]))
+    client.close()
+    with Running(daemon, on_the_loop, concurrency=1):
+        good = queue.add("n", 1)
+        assert good.wait(10) == "loop 1"
+    odd = queue.get("odd")
+    assert (odd.state, odd.failures) == ("failed", 1)
+    assert odd.data.packed == payload
+    assert "the job's data is not msgpack" in odd.errors[0].message
 
 
 def test_a_worker_that_is_stopped_while_the_server_is_away_waits_to_say_what_it_has_done(
