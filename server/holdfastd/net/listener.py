@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from holdfastd import VERSION
 from holdfastd.engine.model import QueueSettings
 from holdfastd.engine.outputs import Displace, Output, Refuse, Show, Welcome
 from holdfastd.net.answers import ERROR_CODE_OF, messages_of
-from holdfastd.net.peer import Peer
+from holdfastd.net.peer import NO_ROOM, Peer
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
 from holdfastd.net.unread import Unread
@@ -59,6 +59,9 @@ class Listener:
         self._is_draining = False
         pipeline.connect(self)
         pipeline.on_pressure = self._on_pressure
+        pipeline.on_room = self._let_in
+        self._waiting: deque[Peer] = deque()
+        """Connections whose jobs found the open batch full, in order."""
 
     def _settings_of(self, name: str) -> QueueSettings:
         queue = self.pipeline.engine.queues.get(name)
@@ -125,6 +128,15 @@ class Listener:
     def closed(self, peer: Peer) -> None:
         self._peers.pop(peer.number, None)
         self.reader.go_on(peer.number)
+
+    def wait_for_room(self, peer: Peer) -> None:
+        self._waiting.append(peer)
+
+    def _let_in(self) -> None:
+        """One after the other, each for a turn, as long as there is room."""
+        if self._waiting and not self.pipeline.is_full:
+            self._waiting.popleft().go_on_reading(NO_ROOM)
+            asyncio.get_running_loop().call_soon(self._let_in)
 
     def hello(self) -> wire.Hello:
         moment = self.pipeline.moment()

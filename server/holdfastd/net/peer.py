@@ -46,6 +46,7 @@ turn: some 2 ms. One job per frame became 8 % faster by it; half or twice as man
 that could be measured."""
 TURN: Final = "what came before waits for its turn"
 _TURNS: Final = frozenset({TURN})
+NO_ROOM: Final = "its jobs wait for the next batch"
 DOES_NOT_READ: Final = "the client does not read"
 ORIGIN_TEXT_LENGTH_MAX: Final = 256
 
@@ -79,6 +80,8 @@ class Owner(Protocol):
         """A number for the connection; None = there are too many."""
 
     def closed(self, peer: "Peer") -> None: ...
+    def wait_for_room(self, peer: "Peer") -> None:
+        """Have it go on when the next batch takes jobs."""
 
 
 class Peer(asyncio.Protocol):
@@ -142,6 +145,10 @@ class Peer(asyncio.Protocol):
         inbox, moment = self._inbox, self._owner.pipeline.moment()
         items = 0
         while inbox and items < TURN_ITEMS and self._stops <= _TURNS:
+            if self._owner.pipeline.is_full and type(inbox[0]) is wire.Enqueue:
+                self.stop_reading(NO_ROOM)
+                self._owner.wait_for_room(self)
+                break
             message = inbox.popleft()
             self._handle(message, moment)
             items += _item_count(message)

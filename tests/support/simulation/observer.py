@@ -132,10 +132,12 @@ class Observer:
         for row in batch.queues:
             self._names[row.key] = row.name
         starts: list[_Start] = []
+        # First all of them: a batch may remove a job and add another under its id.
+        for seq, before in touched.items():
+            self._count(before, -1)
+            self._count(self.disk.jobs.get(seq), 1)
         for seq, before in touched.items():
             after = self.disk.jobs.get(seq)
-            self._count(before, -1)
-            self._count(after, 1)
             if after is None:
                 if before is not None:
                     self._check_removed(before)

@@ -35,6 +35,8 @@ SMALL: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
     (broker, "PROMOTED_PER_TICK_MAX", 3),
     (events, "EVENTS_KEPT", 40),
     (pipeline, "OPEN_JOBS_MAX", 12),
+    (pipeline, "BATCH_JOBS", 6),
+    (pipeline, "BATCH_JOBS_WITH_WORKERS", 3),
     (pipeline, "READS_PER_HOP_MAX", 3),
     (peer, "FULL_BYTES", 8_000),
     (peer, "OUTPUT_BYTES_MAX", 60_000),

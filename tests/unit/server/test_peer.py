@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from holdfast.wire import messages as wire
 from holdfast.wire.connection import ClientConnection
+from holdfastd import pipeline
 from holdfastd.clock import SystemClock
 from holdfastd.config import Config
 from holdfastd.net.peer import TURN_ITEMS, Peer
@@ -100,6 +101,41 @@ async def test_a_turn_is_as_long_for_few_requests_with_many_items(service: Servi
     assert list(service.pipeline.engine.queues) == ["q1"]
     await client.had_its_turns()
     assert list(service.pipeline.engine.queues) == ["q1", "q2"]
+
+
+async def test_jobs_wait_for_the_next_batch_when_one_is_full_and_answers_do_not(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "BATCH_JOBS", 10)
+    flood, late, worker = (Client(service, name) for name in ("flood", "late", "worker"))
+    await service.pipeline.flush()
+    items = [[number.to_bytes(16), "n", b"x", None] for number in range(8)]
+    flood.send(*(wire.Enqueue(number, "q", items) for number in range(1, 6)))
+    late.send(wire.Enqueue(1, "q", items), wire.Pause(2, "behind-it"))
+    worker.send(wire.Pause(1, "at-once"))
+    engine = service.pipeline.engine
+    assert engine.open_job_count == 16, "the one that made it full is still let in"
+    assert list(engine.queues) == ["q", "at-once"]
+    assert (flood.wire.reads, late.wire.reads, worker.wire.reads) == (False, False, True)
+    await flood.had_its_turns()
+    await late.had_its_turns()
+    await service.pipeline.flush()
+    assert flood.wire.requests_answered() == [1, 2, 3, 4, 5]
+    assert late.wire.requests_answered() == [1, 2]
+
+
+async def test_a_batch_takes_fewer_new_jobs_while_a_worker_waits_for_its_own(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "BATCH_JOBS_WITH_WORKERS", 3)
+    producer, worker = Client(service, "producer"), Client(service, "worker")
+    await service.pipeline.flush()
+    items = [[number.to_bytes(16), "n", b"x", None] for number in range(8)]
+    worker.send(wire.Subscribe(1, ["q"], 1))
+    producer.send(wire.Enqueue(1, "q", items), wire.Enqueue(2, "other", items))
+    assert list(service.pipeline.engine.queues) == ["q"]
+    await producer.had_its_turns()
+    assert list(service.pipeline.engine.queues) == ["q", "other"]
 
 
 async def test_what_was_sent_before_the_connection_broke_is_still_done(service: Service) -> None:
