@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from bench.raw import PAYLOAD
 from holdfast.ids import new_id
 from holdfast.wire import messages as wire
 from holdfast.wire.connection import ClientConnection, ServerConnection
@@ -43,8 +42,9 @@ adds."""
 
 
 class Stages:
-    def __init__(self, directory: Path, per_frame: int, rows: int):
+    def __init__(self, directory: Path, per_frame: int, rows: int, payload_bytes: int):
         self.per_frame = per_frame
+        self.payload = bytes(payload_bytes)
         self.rows = rows
         self.us: dict[str, list[float]] = {}
         """By stage: microseconds per job, of each round."""
@@ -79,7 +79,9 @@ class Stages:
     def _enqueues(self) -> list[wire.Message]:
         return [
             wire.Enqueue(
-                self._number(), "q", [[new_id(), "n", PAYLOAD, None] for _ in range(self.per_frame)]
+                self._number(),
+                "q",
+                [[new_id(), "n", self.payload, None] for _ in range(self.per_frame)],
             )
             for _ in range(self.rows // self.per_frame)
         ]
@@ -165,7 +167,7 @@ def _open_connection() -> ServerConnection:
 
 async def measure(options: argparse.Namespace, directory: Path) -> dict[str, float]:
     """Microseconds per job by stage: medians, but for checkpoints, which are rare: the mean."""
-    stages = Stages(directory, options.per_frame, options.rows)
+    stages = Stages(directory, options.per_frame, options.rows, options.payload_bytes)
     await stages.open()
     for _ in range(WARM_UP_ROUNDS):
         await stages.round()
@@ -182,6 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--per-frame", type=int, default=100, help="jobs in one ENQUEUE")
     parser.add_argument("--rows", type=int, default=1000, help="jobs in one commit")
+    parser.add_argument("--payload-bytes", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=30)
     options = parser.parse_args()
     sys.setswitchinterval(0.0002)  # as the daemon does

@@ -217,7 +217,7 @@ class SimWorker(Client):
 
     @property
     def is_disturbed(self) -> bool:
-        """One that leaves does not wait for a daemon that is away."""
+        """One that leaves waits only so long for a daemon that is away."""
         return self._is_leaving or super().is_disturbed
 
     def revive(self) -> None:
@@ -230,6 +230,11 @@ class SimWorker(Client):
     def go_on(self) -> None:
         super().go_on()
         self.revive()
+
+    async def left(self) -> None:
+        """Wait for the end of one that was told to stop."""
+        if self._is_leaving:
+            await asyncio.wait([self.task])
 
     @property
     def run_count(self) -> int:

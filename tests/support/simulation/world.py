@@ -177,6 +177,8 @@ class World:
         self.daemon.go_on()
         for worker in self.workers:
             worker.go_on()
+            await worker.left()
+            worker.revive()
         for producer in self.producers:
             producer.go_on()
             await asyncio.wait([producer.task])
