@@ -225,6 +225,7 @@ class SimWorker(Client):
         if self.process.is_alive and self.task.done():
             self.kill()
         if not self.process.is_alive:
+            self._is_leaving = False
             self.go()
 
     def go_on(self) -> None:
