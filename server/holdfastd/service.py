@@ -6,9 +6,12 @@ in a simulation as it does in the daemon.
 
 from random import Random
 
+from holdfastd.access.door import Door
+from holdfastd.audit import AuditLog
 from holdfastd.clock import Clock
 from holdfastd.config import Config
 from holdfastd.engine.partition import EngineSettings
+from holdfastd.net.auditing import Auditing
 from holdfastd.net.listener import Listener, ListenerSettings
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
@@ -17,8 +20,16 @@ from holdfastd.store.base import Store
 
 class Service:
     def __init__(
-        self, settings: Config, store: Store, clock: Clock, random: Random, observed: Observed
+        self,
+        settings: Config,
+        store: Store,
+        clock: Clock,
+        random: Random,
+        observed: Observed,
+        door: Door | None = None,
+        audit: AuditLog | None = None,
     ):
+        """door: who may come in; None = everybody. audit: None = the log."""
         leases, tcp = settings.leases, settings.tcp
         engine_settings = EngineSettings(leases.lease_ms, leases.grace_ms, leases.session_ms)
         self.pipeline = Pipeline(store, clock, engine_settings, random, observed)
@@ -35,6 +46,8 @@ class Service:
                 leases.grace_ms,
             ),
             observed,
+            door or Door(None, clock, is_key_required=False),
+            Auditing(audit or AuditLog(), clock),
         )
 
     async def say_goodbye(self) -> None:
@@ -47,3 +60,4 @@ class Service:
         await self.pipeline.flush()
         await self.listener.close()
         await self.pipeline.close()
+        self.listener.auditing.close()

@@ -15,9 +15,11 @@ from holdfast.wire.constants import (
     ErrorCode,
 )
 from holdfastd import VERSION
+from holdfastd.access.door import Door
 from holdfastd.engine.model import QueueSettings
 from holdfastd.engine.outputs import Displace, Output, Refuse, Show, Welcome
 from holdfastd.net.answers import ERROR_CODE_OF, messages_of
+from holdfastd.net.auditing import Auditing
 from holdfastd.net.peer import NO_ROOM, Peer
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
@@ -45,9 +47,18 @@ class ListenerSettings:
 
 
 class Listener:
-    def __init__(self, pipeline: Pipeline, settings: ListenerSettings, observed: Observed):
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        settings: ListenerSettings,
+        observed: Observed,
+        door: Door,
+        auditing: Auditing,
+    ):
         self.pipeline = pipeline
         self.observed = observed
+        self.door = door
+        self.auditing = auditing
         self.unread = Unread()
         self.handshake_timeout_s = settings.handshake_timeout_s
         self.reader = Reader(pipeline.store, pipeline.engine, self._say_one, self._is_full)
@@ -103,6 +114,16 @@ class Listener:
         for peer in list(self._peers.values()):
             peer.abort()
 
+    def put_out(self) -> int:
+        """Close the connections of keys that are no longer good for them; returns how many."""
+        count = 0
+        for peer in list(self._peers.values()):
+            why = self.door.why_out(peer.identity)
+            if why is not None:
+                count += 1
+                peer.refuse(ErrorCode.NOT_AUTHENTICATED, why)
+        return count
+
     @property
     def connections(self) -> dict[str, int]:
         """Open connections by role."""
@@ -128,6 +149,7 @@ class Listener:
     def closed(self, peer: Peer) -> None:
         self._peers.pop(peer.number, None)
         self.reader.go_on(peer.number)
+        self.auditing.gone(peer.number)
 
     def wait_for_room(self, peer: Peer) -> None:
         self._waiting.append(peer)
@@ -168,6 +190,7 @@ class Listener:
 
     def send(self, outputs: list[Output]) -> None:
         """Say what a durable batch leads to; all messages of a connection in one write."""
+        self.auditing.said(outputs)
         said: defaultdict[int, list[wire.Message]] = defaultdict(list)
         for output in outputs:
             messages = messages_of(output)
