@@ -39,7 +39,8 @@ class Observed:
     "protocol", "auth", "bad_request", "conflict", "capacity", "internal"."""
     connections_opened: int = 0
     connections_rejected: Counter[str] = field(default_factory=Counter)
-    """By reason: "limit", "draining", "protocol_version", "handshake_timeout", "does_not_read"."""
+    """By reason: "limit", "draining", "protocol_version", "handshake_timeout", "does_not_read",
+    "auth" (no valid key), "tls" (the handshake failed, or there was none)."""
     protocol_errors: Counter[str] = field(default_factory=Counter)
     """By the name of the error code in lower case, such as "bad_frame"."""
     received_bytes: int = 0
@@ -58,5 +59,9 @@ class Observed:
     backup_bytes: int | None = None
 
     # Written by the daemon.
+    config_reload_ok: bool = True
+    """The last reload (SIGHUP) was applied; True before the first."""
+    config_reloaded_at_ms: int = 0
+    """Wall time at which the configuration in force was read: at the start, or by a reload."""
     loop_lag_seconds: Histogram = field(default_factory=lambda: Histogram(LAG_SECONDS))
     """How late a timer of the event loop runs, sampled twice a second."""

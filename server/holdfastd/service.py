@@ -4,6 +4,8 @@ No process, no signals, no HTTP: that is the daemon's. Given another store and a
 in a simulation as it does in the daemon.
 """
 
+import ssl
+from collections.abc import Callable
 from random import Random
 
 from holdfastd.access.door import Door
@@ -18,6 +20,20 @@ from holdfastd.pipeline import Pipeline
 from holdfastd.store.base import Store
 
 
+def listener_settings(settings: Config) -> ListenerSettings:
+    leases, tcp = settings.leases, settings.tcp
+    return ListenerSettings(
+        tcp.listen.host,
+        tcp.listen.port,
+        tcp.connections_max,
+        tcp.handshake_timeout_ms / 1000,
+        settings.limits.payload_bytes_max,
+        leases.heartbeat_ms,
+        leases.lease_ms,
+        leases.grace_ms,
+    )
+
+
 class Service:
     def __init__(
         self,
@@ -28,26 +44,19 @@ class Service:
         observed: Observed,
         door: Door | None = None,
         audit: AuditLog | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ):
-        """door: who may come in; None = everybody. audit: None = the log."""
-        leases, tcp = settings.leases, settings.tcp
+        """door: who may come in; None = everybody. audit: None = the log. tls: see Listener."""
+        leases = settings.leases
         engine_settings = EngineSettings(leases.lease_ms, leases.grace_ms, leases.session_ms)
         self.pipeline = Pipeline(store, clock, engine_settings, random, observed)
         self.listener = Listener(
             self.pipeline,
-            ListenerSettings(
-                tcp.listen.host,
-                tcp.listen.port,
-                tcp.connections_max,
-                tcp.handshake_timeout_ms / 1000,
-                settings.limits.payload_bytes_max,
-                leases.heartbeat_ms,
-                leases.lease_ms,
-                leases.grace_ms,
-            ),
+            listener_settings(settings),
             observed,
-            door or Door(None, clock, is_key_required=False),
+            door or Door(None, clock),
             Auditing(audit or AuditLog(), clock),
+            tls,
         )
 
     async def say_goodbye(self) -> None:

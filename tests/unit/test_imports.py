@@ -22,6 +22,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfast.wire",
     ),
     "holdfastd.audit": ("holdfastd.logs",),
+    "holdfastd.tls": ("holdfastd.access",),
     "holdfastd.observed": ("holdfastd.engine",),
     "holdfastd.backups": ("holdfastd.clock", "holdfastd.logs", "holdfastd.observed"),
     "holdfastd.store": ("holdfastd.store", "holdfastd.engine"),
@@ -36,6 +37,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.access",
         "holdfastd.audit",
         "holdfastd.clock",
+        "holdfastd.logs",
         "holdfastd.engine",
         "holdfastd.store.base",
         "holdfastd.pipeline",
@@ -45,6 +47,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "holdfastd.web": (
         "holdfastd.web",
+        "holdfastd.access",
         "holdfastd.engine",
         "holdfastd.store.base",
         "holdfastd.pipeline",

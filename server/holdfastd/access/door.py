@@ -42,15 +42,25 @@ class Door:
     keys: those that are in force.
     """
 
-    def __init__(self, path: Path | None, clock: Clock, *, is_key_required: bool):
+    def __init__(
+        self,
+        path: Path | None,
+        clock: Clock,
+        *,
+        is_key_required: bool = False,
+        is_http_key_required: bool = False,
+    ):
         """path: of the key file, read by `open`; None = there is none."""
         self.keys = Keys()
         self._path = path
         self._clock = clock
         self._is_key_required = is_key_required
+        self._is_http_key_required = is_http_key_required
         self._back_off = BackOff()
         self._stamp: keyfile.Stamp | None = None
         self._has_file = False
+        self._expired: set[str] = set()
+        """Ids of the keys that have been found to be."""
 
     # ---- the key file ----------------------------------------------------------------------------
 
@@ -66,7 +76,7 @@ class Door:
         try:
             self.keys = keyfile.read(self._path)
         except FileNotFoundError:
-            if self._is_key_required:
+            if self._is_key_required or self._is_http_key_required:
                 raise KeysError(
                     f"a key is required, and there is no key file {self._path}: nobody could come "
                     "in: make a first key with `holdfastd keys create NAME --role admin` and start "
@@ -87,25 +97,34 @@ class Door:
         """The key file is another one since it was last read."""
         return self._path is not None and keyfile.stamp_of(self._path) != self._stamp
 
-    def read_keys(self) -> KeyChanges | None:
-        """Take over what is in the file now; None, and a line in the log, if that cannot be."""
+    def read(self) -> Keys:
+        """What is in the file now; the keys in force, if there is none and was none. Raises
+        KeysError."""
         if self._path is None:
-            return None
+            return self.keys
         self._stamp = keyfile.stamp_of(self._path)
         try:
-            fresh = keyfile.read(self._path)
-        except (FileNotFoundError, KeysError) as error:
-            if isinstance(error, KeysError) or self._has_file:
-                why = error if isinstance(error, KeysError) else f"{self._path} is gone"
-                text = f"{why}; the keys read before stay in force"
-                logs.event(log, logging.ERROR, "keys_refused", text, path=self._path)
-            return None
-        self._has_file = True
+            return keyfile.read(self._path)
+        except FileNotFoundError:
+            if self._has_file:
+                raise KeysError(f"the key file {self._path} is gone: put it back") from None
+            return self.keys
+
+    def take(self, fresh: Keys) -> KeyChanges:
+        """From now on these are in force. See `listener.put_out` for those that are in."""
+        self._has_file = self._has_file or bool(fresh.records)
         changes = _changes(self.keys, fresh)
         self.keys = fresh
         if any(changes):
             self._tell(changes)
         return changes
+
+    def has_expired(self) -> bool:
+        """Some key has, since this was asked the last time."""
+        now_ms = self._clock.now_ms()
+        expired = {record.id for record in self.keys.records if not record.is_valid(now_ms)}
+        fresh, self._expired = expired - self._expired, expired
+        return bool(fresh)
 
     def _tell(self, changes: KeyChanges) -> None:
         parts = [
@@ -139,7 +158,7 @@ class Door:
     def admit_bearer(self, header: str | None, host: str) -> Identity:
         """The same for HTTP's `Authorization: Bearer KEY`. Raises Refusal."""
         if header is None:
-            if self._is_key_required:
+            if self._is_http_key_required:
                 text = "a key is needed here: send it as Authorization: Bearer KEY"
                 raise Refusal(ErrorCode.NOT_AUTHENTICATED, text)
             return ANYBODY

@@ -62,8 +62,8 @@ def read(path: Path) -> Keys:
         with path.open("rb") as file:
             check_private(file.fileno(), path)
             text = file.read(BYTES_MAX + 1)
-    except FileNotFoundError:
-        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(path) from error
     except OSError as error:
         raise KeysError(f"{path} cannot be read: {error.strerror}: {_who_may(path)}") from error
     try:

@@ -198,3 +198,17 @@ class Identity(NamedTuple):
 
 
 ANYBODY: Final = Identity()
+METRICS_ROLES: Final = _OPERATORS | {Role.MONITOR}
+"""Who may read /metrics, with a key for all queues: it names them all."""
+
+
+def check_metrics(identity: Identity) -> None:
+    """Raises Refusal (FORBIDDEN)."""
+    rights = identity.rights
+    if rights is None:
+        return
+    if not rights.roles & METRICS_ROLES or "*" not in rights.patterns:
+        raise Refusal(
+            ErrorCode.FORBIDDEN,
+            f"/metrics is for {_list(METRICS_ROLES)}, with a key for the queues *",
+        )

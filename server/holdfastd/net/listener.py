@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import socket
+import ssl
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +26,8 @@ from holdfastd.net.auditing import Auditing
 from holdfastd.net.peer import NO_ROOM, Peer
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
+from holdfastd.net.telling import Telling
+from holdfastd.net.tlsport import TlsPort, listening_on
 from holdfastd.net.unread import Unread
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
@@ -54,11 +59,14 @@ class Listener:
         observed: Observed,
         door: Door,
         auditing: Auditing,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ):
+        """tls: the context for a new handshake; None = the port does not speak TLS."""
         self.pipeline = pipeline
         self.observed = observed
         self.door = door
         self.auditing = auditing
+        self.telling = Telling(lambda: pipeline.moment().monotonic)
         self.unread = Unread()
         self.handshake_timeout_s = settings.handshake_timeout_s
         self.reader = Reader(pipeline.store, pipeline.engine, self._say_one, self._is_full)
@@ -66,7 +74,8 @@ class Listener:
         self._settings = settings
         self._peers: dict[int, Peer] = {}
         self._last_number = 0
-        self._server: asyncio.Server | None = None
+        self._tls = tls
+        self._server: asyncio.Server | TlsPort | None = None
         self._is_draining = False
         pipeline.connect(self)
         pipeline.on_pressure = self._on_pressure
@@ -78,17 +87,43 @@ class Listener:
         queue = self.pipeline.engine.queues.get(name)
         return QueueSettings() if queue is None else queue.settings
 
+    def configure(self, settings: ListenerSettings) -> None:
+        """From now on; host and port stay as they are, and what clients were told does."""
+        self._settings = settings
+        self.handshake_timeout_s = settings.handshake_timeout_s
+        self.requests.payload_bytes_max = settings.payload_bytes_max
+
     # ---- life ----------------------------------------------------------------------------------
 
     async def start(self) -> tuple[str, int]:
         """Listen. Returns the address. Raises OSError if it is in use or not ours."""
-        settings = self._settings
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Peer(self), settings.host, settings.port, backlog=BACKLOG
+        host, port = self._settings.host, self._settings.port
+        if self._tls is not None:
+            sockets = await listening_on(host, port, BACKLOG)
+            address = sockets[0].getsockname()
+            self._server = self._tls_port(sockets, self._tls)
+            self._server.start()
+        else:
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(lambda: Peer(self), host, port, backlog=BACKLOG)
+            address = server.sockets[0].getsockname()
+            self._server = server
+        return address[0], address[1]
+
+    def _tls_port(self, sockets: list[socket.socket], tls: Callable[[], ssl.SSLContext]) -> TlsPort:
+        return TlsPort(
+            sockets,
+            tls,
+            lambda: Peer(self),
+            self._has_room,
+            lambda: self.handshake_timeout_s,
+            self.observed,
+            self.telling,
         )
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return host, port
+
+    def _has_room(self, greeted: int) -> bool:
+        """For one more, beside so many that are no peers yet."""
+        return not self._is_draining and len(self._peers) + greeted < self._settings.connections_max
 
     async def run(self) -> None:
         """Answer reads; until cancelled."""

@@ -33,6 +33,7 @@ from holdfastd.engine.partition import Moment
 from holdfastd.net.auditing import AUDITED, Auditing, who_of
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
+from holdfastd.net.telling import Telling
 from holdfastd.net.unread import Unread
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
@@ -75,6 +76,7 @@ class Owner(Protocol):
     unread: Unread
     door: Door
     auditing: Auditing
+    telling: Telling
     handshake_timeout_s: float
 
     def hello(self) -> wire.Hello: ...
@@ -158,6 +160,8 @@ class Peer(asyncio.Protocol):
             self._inbox += self._wire.receive(data)
         except ProtocolError as error:
             self._owner.observed.protocol_errors[error.code.name.lower()] += 1
+            text = f"a client at {self.host} broke the protocol: {error}"
+            self._owner.telling.tell("protocol_error", self.host, text)
             self.refuse(error.code, str(error))
         else:
             self._take_turn()
@@ -337,6 +341,8 @@ class Peer(asyncio.Protocol):
         self._owner.pipeline.attach(self.number, command._replace(session_id=session_id))
 
     def _reject(self, reason: str, refusal: Refusal) -> None:
+        text = f"a client at {self.host} was not let in: {refusal.message}"
+        self._owner.telling.tell("not_let_in", self.host, text)
         self._owner.observed.connections_rejected[reason] += 1
         self.refuse(refusal.code, refusal.message, refusal.details)
 
