@@ -135,7 +135,7 @@ class Store(Protocol):
 
     async def checkpoint(self) -> None:
         """Housekeeping between batches, called by the pipeline when it is idle or the log is long.
-        Raises as apply does."""
+        Raises as apply does; StoreFull also when the log will not find room in the database."""
 
     def needs_checkpoint(self) -> bool:
         """True when the write-ahead log is long enough to be worth one now; cheap to ask."""

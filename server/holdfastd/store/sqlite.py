@@ -77,6 +77,8 @@ class SqliteStore:
         self._reader: Connection | None = None
         self._epoch = 0
         self._unsaved_bytes = 0
+        self._pinned_bytes = 0
+        """Of the log, what the last checkpoint could not move: somebody reads what was before."""
 
     # ---- opening and closing -------------------------------------------------------------------
 
@@ -173,8 +175,22 @@ class SqliteStore:
         return self._unsaved_bytes >= CHECKPOINT_BYTES
 
     async def checkpoint(self) -> None:
-        await self._guarded(self._run_writer(_checkpoint))
+        self._pinned_bytes = await self._guarded(self._run_writer(_checkpoint))
         self._unsaved_bytes = 0
+        if not self._has_room_for_log:
+            raise StoreFull(
+                f"{self._wal_path} needs the last space of its disk, since a backup or another "
+                "reader of the database keeps it from beginning anew: free some, or end the reader"
+            )
+
+    @property
+    def _has_room_for_log(self) -> bool:
+        """What only the log has will have to be written to the database as well, and so will what
+        comes before the next checkpoint. A disk that lacks this room stays full for ever."""
+        if not self._pinned_bytes:
+            return True
+        free_bytes = shutil.disk_usage(self._path.parent).free + self._reserve.size_bytes
+        return free_bytes >= self._pinned_bytes + 2 * CHECKPOINT_BYTES
 
     async def last_batch(self) -> int:
         def read(connection: sqlite3.Connection) -> int:
@@ -202,7 +218,12 @@ class SqliteStore:
         )
 
     async def has_room(self) -> bool:
-        """The reserve could be taken again."""
+        """The reserve could be taken again, and there is room for the log."""
+        if self._pinned_bytes:
+            try:
+                await self.checkpoint()
+            except StoreFull:
+                return False
         self._reserve.take()
         return self._reserve.is_held
 
@@ -302,8 +323,14 @@ def _apply(connection: sqlite3.Connection, epoch: int, batch: Batch) -> None:
         raise
 
 
-def _checkpoint(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+def _checkpoint(connection: sqlite3.Connection) -> int:
+    """Returns the bytes of the log that could not be moved."""
+    frames: int
+    moved: int
+    page_bytes: int
+    _, frames, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    return (frames - moved) * page_bytes
 
 
 def _truncate_log(connection: sqlite3.Connection) -> None:
