@@ -98,6 +98,7 @@ class InForce:
 
     async def watch(self, listener: Listener) -> None:
         """Reload when asked to, take new keys when their file has changed; until cancelled."""
+        self.door.on_news = lambda: self._read_keys(listener)
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(KEYS_LOOK_S):

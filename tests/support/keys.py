@@ -4,7 +4,6 @@ from pathlib import Path
 
 from holdfast.wire.credentials import key_text
 from holdfastd.access import keyfile
-from holdfastd.access.keys import Keys
 from holdfastd.access.rights import Role
 from holdfastd.clock import SystemClock
 
@@ -22,7 +21,3 @@ def new_key(directory: Path, name: str, *roles: Role, queues: tuple[str, ...] = 
 
 def revoke(directory: Path, name_or_id: str) -> None:
     keyfile.change(directory / keyfile.NAME, lambda keys: keys.revoke(name_or_id))
-
-
-def keys_of(directory: Path) -> Keys:
-    return keyfile.read(directory / keyfile.NAME)

@@ -1,14 +1,14 @@
 """The door: who may come in, with which rights, and whom the keys no longer let stay.
 
 Where no key is required (see `exposure`) one that is given is checked all the same. The keys are
-read again within KEYS_LOOK_S of any change of their file, and at each reload; a file that is wrong
-or gone changes nothing but the log, and those who are in with a key that was revoked, changed or
-has expired are put out.
+read again within KEYS_LOOK_S of any change of their file, at each reload, and when somebody comes
+with one that is not known; a file that is wrong or gone changes nothing but the log. Those who are
+in with a key that was revoked, changed or has expired are put out.
 """
 
 import logging
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import ErrorCode
@@ -19,6 +19,9 @@ from holdfastd.access.backoff import FAILURES_MAX, WINDOW_S, BackOff
 from holdfastd.access.keys import KeyRecord, Keys, KeysError
 from holdfastd.access.rights import ANYBODY, Identity, Rights
 from holdfastd.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ class KeyChanges(NamedTuple):
 class Door:
     """Attributes:
     keys: those that are in force.
+    on_news: reads the key file, which has changed; so a key is good as soon as it is made.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Door:
     ):
         """path: of the key file, read by `open`; None = there is none."""
         self.keys = Keys()
+        self.on_news: Callable[[], None] = lambda: None
         self._path = path
         self._clock = clock
         self._is_key_required = is_key_required
@@ -149,7 +154,7 @@ class Door:
             return ANYBODY
         id, proof = _credentials(auth)
         self._check_not_held(host, id)
-        record = self.keys.get(id)
+        record = self._record(id)
         digest = record.digest if record is not None else _NO_DIGEST
         if not is_proof(proof, nonce, digest):
             record = None
@@ -167,11 +172,17 @@ class Door:
         except ValueError as error:
             raise Refusal(ErrorCode.NOT_AUTHENTICATED, f"Authorization: {error}") from None
         self._check_not_held(host, key.id)
-        record = self.keys.get(key.id)
+        record = self._record(key.id)
         digest = record.digest if record is not None else _NO_DIGEST
         if not is_secret(key.secret, digest):
             record = None
         return self._let_in(record, key.id, host)
+
+    def _record(self, id: str) -> KeyRecord | None:
+        """One that is not known may have been made a moment ago."""
+        if self.keys.get(id) is None and self.has_news:
+            self.on_news()
+        return self.keys.get(id)
 
     def _check_not_held(self, host: str, key_id: str) -> None:
         held_s = self._back_off.held_s(host, key_id, self._clock.monotonic())

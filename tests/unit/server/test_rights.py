@@ -234,7 +234,11 @@ async def test_without_the_check_all_of_it_is_open(
 
 async def test_a_forbidden_command_changes_nothing(clients: Clients) -> None:
     await clients.said(Role.PRODUCER, EXAMPLES[wire.Enqueue])
-    refused = [wire.Pause(1, "mail"), wire.Obliterate(2, "mail"), wire.Drain(3, "mail")]
+    refused: list[wire.Message] = [
+        wire.Pause(1, "mail"),
+        wire.Obliterate(2, "mail"),
+        wire.Drain(3, "mail"),
+    ]
     assert len(await clients.said(Role.PRODUCER, *refused)) == 3
     queue = clients.service.pipeline.engine.queues["mail"]
     assert (queue.is_paused, queue.counts[1]) == (False, 1)
