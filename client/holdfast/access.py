@@ -152,11 +152,6 @@ def tls_trouble(error: ssl.SSLError, address: Address) -> PeerError:
         return PeerError(
             f"{where}: it does not speak TLS: use holdfast://, or set tls.cert_file there"
         )
-    if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
-        return PeerError(
-            f"{where}: it wants a client certificate ({reason}): give one as cert_file= or "
-            "HOLDFAST_CERT_FILE"
-        )
     if "ALERT" in reason:
         return PeerError(f"{where}: it refused our certificate or TLS version ({reason})")
     return PeerError(f"{where}: TLS failed ({reason})")

@@ -476,6 +476,11 @@ class _Connection(asyncio.Protocol):
         elif exc is not None:
             self.why = str(exc) or type(exc).__name__
             error = ConnectionError(self.why)
+        elif self._link.access.cert_file and self._wire.state is ConnectionState.GREETING:
+            self.why = (
+                "it closed the connection without a word: is our certificate signed by its CA?"
+            )
+            error = ConnectionError(self.why)
         if not self.welcome.done():
             self.welcome.set_exception(error)
         self.on_lost()

@@ -4,6 +4,7 @@ Contexts are made anew for each (re)load and replaced as a whole: a handshake th
 with the one it began with. TLS 1.2 is the oldest version spoken (RFC 8996).
 """
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def read(cert_file: Path, key_file: Path | None, client_ca_file: Path | None) ->
                 f"tls.client_ca_file = {client_ca_file}: {_reason(error)}: it must be readable by "
                 "the daemon's user, and hold certificates in PEM"
             ) from error
-        tcp.verify_mode = ssl.CERT_REQUIRED
+        tcp.verify_mode = ssl.CERT_OPTIONAL  # who has none is told so, by `lacks_certificate`
     return Certificates(tcp, http, _expires_at_ms(http, cert_file))
 
 
@@ -141,6 +142,14 @@ def _is_done(side: ssl.SSLObject) -> bool:
     except ssl.SSLWantReadError:
         return False
     return True
+
+
+def lacks_certificate(transport: asyncio.BaseTransport) -> bool:
+    """Its context asks clients for a certificate, and this one has none. One that is not signed by
+    the right CA has failed the handshake."""
+    context = transport.get_extra_info("sslcontext")
+    is_asked = context is not None and context.verify_mode is ssl.CERT_OPTIONAL
+    return is_asked and not transport.get_extra_info("peercert")
 
 
 # ---- contexts that are replaced ----------------------------------------------------------------

@@ -34,6 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "holdfastd.net": (
         "holdfastd.net",
+        "holdfastd.tls",
         "holdfastd.access",
         "holdfastd.audit",
         "holdfastd.clock",

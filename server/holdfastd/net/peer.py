@@ -24,6 +24,7 @@ from holdfast.wire.constants import (
     SESSION_ID_LENGTH_MAX,
     ErrorCode,
 )
+from holdfastd import tls
 from holdfastd.access.door import Door
 from holdfastd.access.rights import ANYBODY, Rights
 from holdfastd.engine import commands
@@ -53,6 +54,9 @@ _TURNS: Final = frozenset({TURN})
 NO_ROOM: Final = "its jobs wait for the next batch"
 DOES_NOT_READ: Final = "the client does not read"
 ORIGIN_TEXT_LENGTH_MAX: Final = 256
+NO_CERTIFICATE: Final = (
+    "a client certificate is needed here: give one as cert_file= or HOLDFAST_CERT_FILE"
+)
 
 
 NAMES: Final = {kind: kind.__name__.lower() for kind in wire.MESSAGES.values()}
@@ -140,6 +144,9 @@ class Peer(asyncio.Protocol):
             self.refuse(ErrorCode.BUSY, "too many connections: try again later")
             return
         self.number = number
+        if tls.lacks_certificate(transport):
+            self._reject("tls", Refusal(ErrorCode.NOT_AUTHENTICATED, NO_CERTIFICATE))
+            return
         loop = asyncio.get_running_loop()
         self._handshake = loop.call_later(self._owner.handshake_timeout_s, self._too_late)
 
