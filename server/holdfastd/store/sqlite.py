@@ -45,6 +45,10 @@ CHECKPOINT_BYTES: Final = 32 * 1024 * 1024
 ROW_BYTES: Final = 600
 """What a changed row costs in the log, beside its payload: its page and those of its indexes,
 shared with its neighbours. An estimate; it only sets how often a checkpoint is made."""
+COMMIT_BYTES: Final = 7 * 4120
+"""What a commit costs in the log, whatever is in it: that of one job writes eight pages (measured).
+Without it 10,000 commits of one job made a log of 290 MB, which grew all the time; a log that is
+written over is synced in 0.10 ms, one that grows in 0.15."""
 RESERVE_BYTES: Final = 2 * CHECKPOINT_BYTES
 """At least 4 MB let all acks through where a full disk met 8,000 of them; twice the log is safe."""
 WRITER_CACHE_KIB: Final = 32 * 1024
@@ -169,7 +173,8 @@ class SqliteStore:
         await self._guarded(self._run_writer(_apply, self._epoch, batch))
         rows = len(batch.added) + len(batch.leased) + len(batch.completed) + len(batch.rewritten)
         payload_bytes = sum([len(row.payload) for row in batch.added])
-        self._unsaved_bytes += (rows + len(batch.removed) + 4) * ROW_BYTES + payload_bytes
+        rows += len(batch.removed)
+        self._unsaved_bytes += COMMIT_BYTES + rows * ROW_BYTES + payload_bytes
 
     def needs_checkpoint(self) -> bool:
         return self._unsaved_bytes >= CHECKPOINT_BYTES
