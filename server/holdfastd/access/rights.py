@@ -89,6 +89,8 @@ RIGHTS: Final[dict[type[Any], Right]] = {
 """A test compares it with the messages of the protocol, and with the tables of protocol.md and
 docs/secure.md. What is not in it is nobody's."""
 
+_OF_QUEUE: Final = frozenset(kind for kind, right in RIGHTS.items() if right.scope is Scope.QUEUE)
+
 _PATTERN: Final = re.compile(rf"[A-Za-z0-9._:*-]{{1,{QUEUE_NAME_LENGTH_MAX}}}")
 REMEMBERED_MAX: Final = 1_000
 """Pairs of message and queue per connection; one that uses more queues is asked anew. Arbitrary."""
@@ -135,15 +137,17 @@ class Rights:
         kind = type(message)
         if kind in self._without_queue:
             return
-        if RIGHTS[kind].scope is Scope.QUEUE:
-            pair = (kind, message.queue)
-            if pair not in self._remembered:
+        if kind in _OF_QUEUE:
+            if (kind, message.queue) not in self._remembered:
                 self._check_queue(kind, message.queue)
-                if len(self._remembered) >= REMEMBERED_MAX:
-                    self._remembered.clear()
-                self._remembered.add(pair)
+                self._remember(kind, message.queue)
         else:
             self._check_rare(kind, message)
+
+    def _remember(self, kind: type[Any], queue: str) -> None:
+        if len(self._remembered) >= REMEMBERED_MAX:
+            self._remembered.clear()
+        self._remembered.add((kind, queue))
 
     def _check_rare(self, kind: type[Any], message: Any) -> None:
         scope = RIGHTS[kind].scope
