@@ -11,6 +11,7 @@ from holdfast.wire.credentials import parse_key, proof_of
 from holdfastd.access import door as door_module
 from holdfastd.access import keyfile
 from holdfastd.access.door import Door
+from holdfastd.access.keys import KeysError
 from holdfastd.access.rights import ANYBODY, Role
 from holdfastd.clock import SystemClock
 from support.keys import new_key, revoke
@@ -145,13 +146,49 @@ def test_an_unknown_key_makes_it_look_at_the_file(tmp_path: Path, clock: FakeClo
     assert code_of(door, auth_of(new_key(tmp_path, "web"))) is None
 
 
+def test_keys_that_were_read_before_newer_ones_do_not_stay(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """As by a reload, which reads on a thread, while somebody comes with a new key."""
+    new_key(tmp_path, "first")
+    door = opened(tmp_path, clock)
+    old = door.read()
+    new_key(tmp_path, "second")
+    has_news = []
+    for keys in (door.read(), old):
+        door.take(keys)
+        has_news.append(door.has_news)
+    assert has_news == [False, True], "it will look again"
+    door.take(door.read())
+    assert len(door.keys.records) == 2
+
+
+def test_a_damaged_file_is_news_once(tmp_path: Path, clock: FakeClock) -> None:
+    new_key(tmp_path, "first")
+    door = opened(tmp_path, clock)
+    (tmp_path / "keys.json").write_text("{")
+    assert door.has_news
+    with pytest.raises(KeysError):
+        door.read()
+    assert not door.has_news
+
+
 def test_http_takes_the_key_itself(tmp_path: Path, clock: FakeClock) -> None:
     key = new_key(tmp_path, "prometheus", Role.MONITOR)
     door = Door(tmp_path / "keys.json", clock, is_http_key_required=True)
     door.open()
-    assert door.admit_bearer(f"Bearer {key}", "h").name == "prometheus"
+    for scheme in ("Bearer", "bearer"):
+        assert door.admit_bearer(f"{scheme} {key}", "h").name == "prometheus"
     other = "1" if key.endswith("0") else "0"
-    for wrong in (None, "", "Bearer", "Basic abc", f"Bearer {key[:-1]}{other}", f"Bearer {key}x"):
+    for wrong in (
+        None,
+        "",
+        "Bearer",
+        "Basic abc",
+        key,
+        f"Bearer {key[:-1]}{other}",
+        f"Bearer {key}x",
+    ):
         with pytest.raises(Refusal) as refused:
             door.admit_bearer(wrong, "h")
         assert refused.value.code is ErrorCode.NOT_AUTHENTICATED
