@@ -20,7 +20,14 @@ class Service:
         self, settings: Config, store: Store, clock: Clock, random: Random, observed: Observed
     ):
         leases, tcp = settings.leases, settings.tcp
-        engine_settings = EngineSettings(leases.lease_ms, leases.grace_ms, leases.session_ms)
+        metrics = settings.metrics
+        engine_settings = EngineSettings(
+            leases.lease_ms,
+            leases.grace_ms,
+            leases.session_ms,
+            metrics.queues_max,
+            metrics.task_series_max if metrics.per_task else 0,
+        )
         self.pipeline = Pipeline(store, clock, engine_settings, random, observed)
         self.listener = Listener(
             self.pipeline,

@@ -77,6 +77,7 @@ class SqliteStore:
         self._reader: Connection | None = None
         self._epoch = 0
         self._unsaved_bytes = 0
+        self._free_bytes = 0
 
     # ---- opening and closing -------------------------------------------------------------------
 
@@ -141,6 +142,7 @@ class SqliteStore:
         connection.execute("UPDATE part SET epoch = epoch + 1")
         recovered = load(connection)
         self._epoch = recovered.epoch
+        self._free_bytes = _free_bytes(connection)
         return recovered
 
     async def close(self) -> None:
@@ -172,9 +174,10 @@ class SqliteStore:
     def needs_checkpoint(self) -> bool:
         return self._unsaved_bytes >= CHECKPOINT_BYTES
 
-    async def checkpoint(self) -> None:
-        await self._guarded(self._run_writer(_checkpoint))
+    async def checkpoint(self) -> bool:
+        is_whole, self._free_bytes = await self._guarded(self._run_writer(_checkpoint))
         self._unsaved_bytes = 0
+        return is_whole
 
     async def last_batch(self) -> int:
         def read(connection: sqlite3.Connection) -> int:
@@ -211,6 +214,7 @@ class SqliteStore:
             _size_of(self._path),
             _size_of(self._wal_path),
             shutil.disk_usage(self._path.parent).free,
+            self._free_bytes,
         )
 
     # ---- hops and errors -----------------------------------------------------------------------
@@ -302,8 +306,17 @@ def _apply(connection: sqlite3.Connection, epoch: int, batch: Batch) -> None:
         raise
 
 
-def _checkpoint(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+def _checkpoint(connection: sqlite3.Connection) -> tuple[bool, int]:
+    """Returns whether the whole log was written back, and the free bytes of the database."""
+    row = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    _, log_frames, written_frames = row
+    return log_frames == written_frames, _free_bytes(connection)
+
+
+def _free_bytes(connection: sqlite3.Connection) -> int:
+    (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    return int(pages * page_bytes)
 
 
 def _truncate_log(connection: sqlite3.Connection) -> None:

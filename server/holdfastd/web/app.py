@@ -9,14 +9,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from holdfastd.web.metrics import CONTENT_TYPE, Metrics
+from holdfastd.web.metrics import Form, Metrics
 
 
 def make_app(metrics: Metrics, why_not_ready: Callable[[], str | None]) -> Starlette:
     """why_not_ready: None = ready."""
 
     async def show_metrics(request: Request) -> Response:
-        return Response(await metrics.render(), media_type=CONTENT_TYPE)
+        headers = request.headers
+        form = Form.of(headers.get("accept", ""), headers.get("accept-encoding", ""))
+        return Response(await metrics.render(form), headers=form.headers)
 
     async def livez(request: Request) -> Response:
         return PlainTextResponse("alive\n")
