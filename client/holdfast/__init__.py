@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from holdfast.active import ActiveJob, Release, Retry, Unrecoverable
     from holdfast.errors import (
+        AccessDenied,
         Closed,
         HoldfastError,
         JobFailed,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from holdfast.worker import Worker
 
 __all__ = [
+    "AccessDenied",
     "ActiveJob",
     "Backoff",
     "Closed",
@@ -50,8 +52,8 @@ __all__ = [
 
 _MODULES = {
     "errors": (
-        "Closed HoldfastError JobFailed LeaseLost MisuseError NotPackable PeerError Refused "
-        "Unreachable"
+        "AccessDenied Closed HoldfastError JobFailed LeaseLost MisuseError NotPackable PeerError "
+        "Refused Unreachable"
     ),
     "models": "Event JobError",
     "options": "Backoff",

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from holdfast.address import Address, address_of
+from holdfast.access import Access, FilePath, access_of
 from holdfast.errors import Closed, JobFailed, MisuseError, Refused, misuse, refused
 from holdfast.ids import new_id
 from holdfast.link import Link
@@ -83,17 +83,40 @@ class Job(JobInfo):
 class Queue:
     """One queue on the server; it exists there once a job was added. Connects when first used."""
 
-    def __init__(self, name: str, *, url: str | None = None, timeout: Duration = TIMEOUT_S):
-        """url: default $HOLDFAST_URL, else holdfast://127.0.0.1:4653. timeout: of each call.
+    def __init__(
+        self,
+        name: str,
+        *,
+        url: str | None = None,
+        key: str | None = None,
+        key_file: FilePath | None = None,
+        ca_file: FilePath | None = None,
+        cert_file: FilePath | None = None,
+        timeout: Duration = TIMEOUT_S,
+    ):
+        """One queue of the server.
+
+        Args:
+            url: default $HOLDFAST_URL, else holdfast://127.0.0.1:4653; holdfasts:// with TLS.
+            key, key_file: hfk_…, or a private file that holds it, read at each connection; default
+                $HOLDFAST_KEY, else $HOLDFAST_KEY_FILE, else none.
+            ca_file: PEM of who signed the server's certificate; default $HOLDFAST_CA_FILE, else
+                those that the system trusts.
+            cert_file: PEM with a certificate of ours and its private key, where the server wants
+                one; default $HOLDFAST_CERT_FILE.
+            timeout: of each call.
 
         Raises:
-            MisuseError: the name or the address cannot be.
+            MisuseError: the name, the address, the key or a file cannot be.
         """
         try:
             self.name = check_queue_name(name)
         except Refusal as refusal:
             raise misuse(refusal) from None
-        self.address = address_of(url)
+        self.access = access_of(
+            url, key=key, key_file=key_file, ca_file=ca_file, cert_file=cert_file
+        )
+        self.address = self.access.address
         self.timeout_s = milliseconds("timeout", timeout) / 1000
         self._used_link: Link | None = None
         self._is_closed = False
@@ -296,7 +319,7 @@ class Queue:
         """One connection per process, loop and server, shared by its queues."""
         if self._is_closed:
             raise Closed
-        link = _shared_link(self.address)
+        link = _shared_link(self.access)
         if link is not self._used_link:
             link.users += 1
             self._used_link = link
@@ -305,7 +328,7 @@ class Queue:
     def _new_link(self) -> Link:
         if self._is_closed:
             raise Closed
-        return Link(self.address)
+        return Link(self.access)
 
     async def close(self) -> None:
         """The queue is not used any more. The shared connection closes with its last user."""
@@ -321,14 +344,14 @@ class Queue:
         await self.close()
 
 
-_links: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Address, Link]] = WeakKeyDictionary()
+_links: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Access, Link]] = WeakKeyDictionary()
 
 
-def _shared_link(address: Address) -> Link:
+def _shared_link(access: Access) -> Link:
     links = _links.setdefault(asyncio.get_running_loop(), {})
-    link = links.get(address)
+    link = links.get(access)
     if link is None or link.is_forked:
-        link = links[address] = Link(address)
+        link = links[access] = Link(access)
     return link
 
 
@@ -336,8 +359,8 @@ async def _release_link(link: Link) -> None:
     link.users -= 1
     if not link.users:
         links = _links.get(asyncio.get_running_loop(), {})
-        if links.get(link.address) is link:
-            del links[link.address]
+        if links.get(link.access) is link:
+            del links[link.access]
         await link.close()
 
 

@@ -44,11 +44,14 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since clic
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--url", envvar="HOLDFAST_URL", help="holdfast://HOST:PORT; default $HOLDFAST_URL.")
+@click.option("--key-file", help="Holds the key; default $HOLDFAST_KEY, else $HOLDFAST_KEY_FILE.")
+@click.option("--ca-file", help="Who signed the server's certificate; default $HOLDFAST_CA_FILE.")
+@click.option("--cert-file", help="A certificate of ours, with key; default $HOLDFAST_CERT_FILE.")
 @click.option("--timeout", type=Duration(), default=10.0, help="For each call, such as 5s.")
 @click.pass_context
-def cli(ctx: click.Context, url: str | None, timeout: float) -> None:
+def cli(ctx: click.Context, /, **options: Any) -> None:
     """Add jobs to a Holdfast server, look at them, act on them."""
-    ctx.obj = {"url": url, "timeout": timeout}
+    ctx.obj = options
 
 
 def _guarded(command: F) -> F:
@@ -76,7 +79,7 @@ def _leave(message: str, code: int) -> None:
 
 
 def _queue(ctx: click.Context, name: str) -> Queue:
-    return Queue(name, url=ctx.obj["url"], timeout=ctx.obj["timeout"])
+    return Queue(name, **ctx.obj)
 
 
 def _shown(value: Any) -> Any:

@@ -4,7 +4,8 @@ HoldfastError
 ├── MisuseError            the caller's mistake, nothing was sent (also a ValueError)
 │   └── NotPackable        the data has a part that msgpack cannot carry
 ├── Refused                the server said no; `code` says why
-│   └── LeaseLost          the job is no longer this worker's
+│   ├── LeaseLost          the job is no longer this worker's
+│   └── AccessDenied       the key is missing or wrong, or is not for that
 ├── PeerError              what answered is no Holdfast server, or broke the protocol
 ├── Unreachable            no answer in time; see `last_error` (also a TimeoutError)
 ├── Closed                 the queue or worker was closed
@@ -62,6 +63,11 @@ class LeaseLost(Refused):
     """The lease ran out or was taken back; what the handler did may be done again elsewhere."""
 
 
+class AccessDenied(Refused):
+    """NOT_AUTHENTICATED: without another key nothing is answered. FORBIDDEN: the key is good, and
+    not for this command or queue."""
+
+
 class PeerError(HoldfastError):
     """The other side does not speak our protocol, or another version of it."""
 
@@ -101,5 +107,12 @@ def misuse(refusal: Refusal) -> MisuseError:
 def refused(code: int, message: str, details: dict[str, Any] | None = None) -> Refused:
     """The server's refusal. A code that this version does not know counts as BAD_REQUEST."""
     known = ErrorCode(code) if code in ErrorCode._value2member_map_ else ErrorCode.BAD_REQUEST
-    kind = LeaseLost if known is ErrorCode.LEASE_LOST else Refused
-    return kind(known, message, details)
+    return _KINDS.get(known, Refused)(known, message, details)
+
+
+_KINDS: dict[ErrorCode, type[Refused]] = {
+    ErrorCode.LEASE_LOST: LeaseLost,
+    ErrorCode.NOT_AUTHENTICATED: AccessDenied,
+    ErrorCode.FORBIDDEN: AccessDenied,
+}
+"""Those that have a class of their own."""

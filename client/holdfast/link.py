@@ -23,11 +23,20 @@ import os
 import random
 import secrets
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from holdfast.address import Address
-from holdfast.errors import Closed, HoldfastError, PeerError, Unreachable, refused
-from holdfast.retry import connect_timeout_s, reconnect_delay_s
+from holdfast.access import Access, tls_trouble
+from holdfast.errors import (
+    AccessDenied,
+    Closed,
+    HoldfastError,
+    MisuseError,
+    PeerError,
+    Unreachable,
+    refused,
+)
+from holdfast.retry import connect_timeout_s, denied_delay_s, reconnect_delay_s
 from holdfast.wire import messages as wire
 from holdfast.wire.connection import ClientConnection, ConnectionState, ProtocolError
 from holdfast.wire.constants import ERROR_CODES, PROTOCOL_VERSION, ErrorCode, ItemStatus
@@ -106,9 +115,10 @@ class _Pending:
 
 
 class Link:
-    def __init__(self, address: Address, worker: dict[str, Any] | None = None):
+    def __init__(self, access: Access, worker: dict[str, Any] | None = None):
         """worker: name, host, pid of a worker; None for a producer."""
-        self.address = address
+        self.access = access
+        self.address = access.address
         self.session = secrets.token_hex(16)
         self.on_open: Callable[[list[int]], None] = lambda lost: None
         """A connection is open; `lost` are the leases that the server no longer has."""
@@ -124,6 +134,10 @@ class Link:
         self.heartbeat_s = 10.0
         """The server's wish; known after the first WELCOME."""
         self.last_error = "not connected yet"
+        self._denied: AccessDenied | None = None
+        """The server refuses us, and will not be asked again for a while: calls fail at once."""
+        self._tls: ssl.SSLContext | None = None
+        """Made when it is needed, and anew after TLS failed: the files may be others by then."""
         self._worker = worker
         self._pid = os.getpid()
         self._pending: dict[int, _Pending] = {}
@@ -194,6 +208,8 @@ class Link:
         if self._connection is not None:
             pending.was_sent = True
             self._post(pending.message)
+        elif self._denied is not None:
+            pending.future.set_exception(self._denied)
         else:
             self.start()
 
@@ -243,15 +259,20 @@ class Link:
         failures = timeouts = 0
         while not self._is_closed:
             delay_s = reconnect_delay_s(failures, random.random(), bool(self.leases()))
+            if self._denied is not None:
+                delay_s = denied_delay_s(random.random())
             if delay_s:
                 await asyncio.sleep(delay_s)
+            self._denied = None
             try:
                 connection, welcome = await self._connect(connect_timeout_s(timeouts))
             except (OSError, TimeoutError, PeerError, HoldfastError) as error:
                 failures += 1
                 timeouts += isinstance(error, TimeoutError)
                 self._note_lost(str(error) or type(error).__name__)
-                if isinstance(error, PeerError):
+                if isinstance(error, AccessDenied):
+                    self._denied = error
+                if isinstance(error, PeerError | AccessDenied | MisuseError):
                     self._fail_all(error)
                 continue
             failures = (
@@ -276,24 +297,42 @@ class Link:
     async def _connect(self, timeout_s: float) -> tuple["_Connection", wire.Welcome]:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(timeout_s):
-            identify = wire.Identify(
-                {
-                    "protocol": PROTOCOL_VERSION,
-                    "client": CLIENT_NAME,
-                    "session": self.session,
-                    "leases": self.leases()[:LEASES_NAMED_MAX],
-                    **({"worker": self._worker} if self._worker else {}),
-                }
-            )
-            _, connection = await loop.create_connection(
-                lambda: _Connection(self, identify), self.address.host, self.address.port
-            )
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self),
+                    self.address.host,
+                    self.address.port,
+                    ssl=self._tls_context(),
+                )
+            except ssl.SSLError as error:
+                self._tls = None
+                raise tls_trouble(error, self.address) from error
             try:
                 welcome = await connection.welcome
             except BaseException:
                 connection.close()
                 raise
         return connection, welcome
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        if self.address.is_tls and self._tls is None:
+            self._tls = self.access.tls_context()
+        return self._tls
+
+    def identify(self, hello: wire.Hello) -> wire.Identify:
+        """Who we are, and the proof of it. Raises MisuseError if the key's file is no good."""
+        info: dict[str, Any] = {
+            "protocol": PROTOCOL_VERSION,
+            "client": CLIENT_NAME,
+            "session": self.session,
+            "leases": self.leases()[:LEASES_NAMED_MAX],
+        }
+        auth = self.access.auth(hello.info.get("nonce", b""))
+        if auth is not None:
+            info["auth"] = auth
+        if self._worker:
+            info["worker"] = self._worker
+        return wire.Identify(info)
 
     def _open(self, connection: "_Connection", welcome: wire.Welcome) -> None:
         """A handshake is done: renew what belongs to the connection, then send again."""
@@ -370,9 +409,8 @@ class Link:
 class _Connection(asyncio.Protocol):
     """One TCP connection: from HELLO to its end."""
 
-    def __init__(self, link: Link, identify: wire.Identify):
+    def __init__(self, link: Link):
         self._link = link
-        self._identify = identify
         self._wire = ClientConnection()
         self._transport: asyncio.Transport | None = None
         self.welcome: asyncio.Future[wire.Welcome] = asyncio.get_running_loop().create_future()
@@ -399,16 +437,22 @@ class _Connection(asyncio.Protocol):
         if self._wire.state is ConnectionState.OPEN and self.welcome.done():
             self._link.received(message)
         elif isinstance(message, wire.Hello):
-            self.write([self._identify])
+            self._identify(message)
         elif isinstance(message, wire.Welcome):
             if not self.welcome.done():
                 self.welcome.set_result(message)
         elif isinstance(message, wire.Error):
             self._refuse(message)
 
+    def _identify(self, hello: wire.Hello) -> None:
+        try:
+            self.write([self._link.identify(hello)])
+        except MisuseError as error:
+            self._fail(error)
+
     def _refuse(self, message: wire.Error) -> None:
         error = refused(message.code, message.message, message.details)
-        if ERROR_CODES[error.code].retryable:
+        if ERROR_CODES[error.code].retryable or isinstance(error, AccessDenied):
             self._fail(error)
         elif error.code is ErrorCode.SESSION_TAKEN:
             self.why = str(error)
@@ -423,10 +467,22 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
-        if exc is not None:
+        error: Exception = ConnectionError(self.why)
+        if isinstance(
+            exc, ssl.SSLError
+        ):  # as when it wants a certificate of us: TLS 1.3 tells late
+            error = tls_trouble(exc, self._link.address)
+            self.why = str(error)
+        elif exc is not None:
             self.why = str(exc) or type(exc).__name__
+            error = ConnectionError(self.why)
+        elif self._link.access.cert_file and self._wire.state is ConnectionState.GREETING:
+            self.why = (
+                "it closed the connection without a word: is our certificate signed by its CA?"
+            )
+            error = ConnectionError(self.why)
         if not self.welcome.done():
-            self.welcome.set_exception(ConnectionError(self.why))
+            self.welcome.set_exception(error)
         self.on_lost()
 
     def pause_writing(self) -> None:

@@ -6,6 +6,10 @@ FIRST_S: Final = 0.05
 CAP_S: Final = 5.0
 HOLDING_CAP_S: Final = 2.0
 """A worker with leases tries at least that often, well within the server's grace of 10 s."""
+DENIED_S: Final = 5.0
+DENIED_CAP_S: Final = 30.0
+"""One whose key is refused waits between these: ten wrong keys a minute make the server refuse all
+unknown ones of that host."""
 CONNECT_TIMEOUT_S: Final = 5.0
 """For a connection and its handshake together, the first time."""
 CONNECT_TIMEOUT_CAP_S: Final = 20.0
@@ -22,6 +26,11 @@ def connect_timeout_s(timeouts: int) -> float:
         timeouts: attempts since the last connection that took too long.
     """
     return float(min(CONNECT_TIMEOUT_CAP_S, CONNECT_TIMEOUT_S * 2 ** min(timeouts, 8)))
+
+
+def denied_delay_s(random: float) -> float:
+    """The wait before the next attempt of one whose key was refused. random: in [0, 1)."""
+    return DENIED_S + (DENIED_CAP_S - DENIED_S) * random
 
 
 def reconnect_delay_s(failures: int, random: float, holds_leases: bool) -> float:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from holdfast import aio
+from holdfast.access import FilePath
 from holdfast.iothread import io_thread
 from holdfast.models import Event, JobInfo
 from holdfast.options import Duration
@@ -47,8 +48,26 @@ class Job(JobInfo):
 class Queue:
     """One queue on the server; see `holdfast.aio.Queue`, which has the same methods awaited."""
 
-    def __init__(self, name: str, *, url: str | None = None, timeout: Duration = aio.TIMEOUT_S):
-        self._queue = aio.Queue(name, url=url, timeout=timeout)
+    def __init__(
+        self,
+        name: str,
+        *,
+        url: str | None = None,
+        key: str | None = None,
+        key_file: FilePath | None = None,
+        ca_file: FilePath | None = None,
+        cert_file: FilePath | None = None,
+        timeout: Duration = aio.TIMEOUT_S,
+    ):
+        self._queue = aio.Queue(
+            name,
+            url=url,
+            key=key,
+            key_file=key_file,
+            ca_file=ca_file,
+            cert_file=cert_file,
+            timeout=timeout,
+        )
         self.name = self._queue.name
 
     def add(self, name: str, data: Any = None, **options: Any) -> Job:

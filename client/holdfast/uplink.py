@@ -11,7 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.active import Answer, bytes_of_report
-from holdfast.errors import refused
+from holdfast.errors import Refused, refused
 from holdfast.iothread import IoThread
 from holdfast.link import Link
 from holdfast.wire import messages as wire
@@ -40,7 +40,7 @@ class Uplink:
         self._wake = asyncio.Event()
         self._beats: asyncio.Task[None] | None = None
         identity = {"name": worker.name, "host": socket.gethostname(), "pid": os.getpid()}
-        self._link = link = Link(worker._address, worker=identity)
+        self._link = link = Link(worker._access, worker=identity)
         link.leases = lambda: list(self._held)
         link.on_open = self._opened
         link.on_lost = self._lost
@@ -86,8 +86,17 @@ class Uplink:
         if self._is_taking:
             free = self._worker.concurrency + self._worker.prefetch - len(self._held)
             future = self._link.send(wire.Subscribe(0, list(self._worker.queues), max(0, free)))
-            future.add_done_callback(_ignore)
+            future.add_done_callback(self._subscribed)
         log.info("worker %s is connected to %s", self._worker.name, self._link.address.url)
+
+    def _subscribed(self, future: "asyncio.Future[Any]") -> None:
+        """A worker that may not take jobs is idle for ever: that must be seen."""
+        if future.cancelled():
+            return
+        error = future.exception()
+        if isinstance(error, Refused):
+            log.error("worker %s gets no jobs: %s", self._worker.name, error)
+            self._worker.tell("error", error)
 
     def _lost(self, why: str) -> None:
         log.warning(

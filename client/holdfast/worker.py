@@ -20,8 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
+from holdfast.access import FilePath, access_of
 from holdfast.active import ActiveJob, Answer, Release, Reporter, Retry, Unrecoverable
-from holdfast.address import address_of
 from holdfast.errors import HoldfastError, MisuseError, misuse
 from holdfast.iothread import io_thread
 from holdfast.options import Duration, milliseconds
@@ -61,7 +61,8 @@ class Worker:
             dict of them. It gets an ActiveJob and returns the result.
         concurrency: jobs at once.
         process: run plain functions in processes of their own; they must be importable.
-        url: default $HOLDFAST_URL. name: shown to people; default host:pid.
+        url, key, key_file, ca_file, cert_file: as of `holdfast.aio.Queue`.
+        name: shown to people; default host:pid.
         drain_timeout: seconds that running jobs get after stop or SIGTERM; then they are released.
         prefetch: jobs leased beyond those that run; 0 keeps none waiting here.
     """
@@ -74,6 +75,10 @@ class Worker:
         concurrency: int = 1,
         process: bool = False,
         url: str | None = None,
+        key: str | None = None,
+        key_file: FilePath | None = None,
+        ca_file: FilePath | None = None,
+        cert_file: FilePath | None = None,
         name: str | None = None,
         drain_timeout: Duration = DRAIN_TIMEOUT_S,
         prefetch: int = 0,
@@ -93,7 +98,9 @@ class Worker:
         self._handlers = handler
         self._is_process = process
         self._drain_timeout_s = milliseconds("drain_timeout", drain_timeout) / 1000
-        self._address = address_of(url)
+        self._access = access_of(
+            url, key=key, key_file=key_file, ca_file=ca_file, cert_file=cert_file
+        )
         self._callbacks: dict[str, list[Callable[..., Any]]] = {event: [] for event in EVENTS}
         self._runs: dict[int, _Run] = {}
         self._ready: deque[ActiveJob] = deque()

@@ -4,8 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,16 +12,23 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from holdfastd import VERSION, config
+from holdfastd.cli_options import (
+    directory_options,
+    load,
+    read_or_leave,
+    reader,
+    serving_options,
+    told,
+)
 from holdfastd.clock import SystemClock
-from holdfastd.config import Config, ConfigError
+from holdfastd.config import Config
+from holdfastd.keys_cli import keys
 
 if TYPE_CHECKING:
     from holdfastd.engine.model import State
     from holdfastd.store.backup import Backup, Contents
     from holdfastd.store.restore import Restored
 
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
 BACKUP_NICE: Final = 5
 """The daemon's work goes first, and yet a backup must end: with 10, beside six busy processes on
 two cores, one of 70 MB took 10 s instead of 2, and the log grew all the while."""
@@ -34,51 +40,32 @@ def cli() -> None:
     """Holdfast's daemon: a durable job queue over TCP."""
 
 
-_DATA: Final = click.option("--data", metavar="DIR", help="Directory of the database.")
-_CONFIG: Final = click.option(
-    "--config",
-    "path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A TOML file; see config.toml for every key.",
-)
-_LISTEN: Final = click.option("--listen", metavar="HOST:PORT", help="Address for clients.")
-_HTTP: Final = click.option("--http", metavar="HOST:PORT", help="Address for metrics and health.")
-
-
-def _options(command: Any) -> Any:
-    return _directory_options(_LISTEN(_HTTP(command)))
-
-
-def _directory_options(command: Any) -> Any:
-    return _CONFIG(_DATA(command))
-
-
-def _load(path: Path | None, data: str | None, listen: str | None, http: str | None) -> Config:
-    given = {"data.dir": data, "tcp.listen": listen, "http.listen": http}
-    flags = {key: text for key, text in given.items() if text is not None}
-    try:
-        return config.load(path, os.environ, flags)
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"holdfastd: {problem}", err=True)
-        sys.exit(EXIT_USAGE)
-
-
 @cli.command()
-@_options
+@serving_options
 def serve(path: Path | None, data: str | None, listen: str | None, http: str | None) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
     from holdfastd import daemon
 
-    sys.exit(daemon.serve(_load(path, data, listen, http)))
+    read = _reader(path, data, listen, http)
+    sys.exit(daemon.serve(read_or_leave(read), read))
 
 
 @cli.command("check-config")
-@_options
+@serving_options
 def check_config(path: Path | None, data: str | None, listen: str | None, http: str | None) -> None:
     """Say whether the configuration can be used, and what is in force."""
-    for key, value in config.flatten(_load(path, data, listen, http)).items():
+    found = read_or_leave(_reader(path, data, listen, http))
+    for key, value in config.flatten(found).items():
         click.echo(f"{key} = {json.dumps(value)}")
+
+
+def _reader(
+    path: Path | None, data: str | None, listen: str | None, http: str | None
+) -> Callable[[], Config]:
+    return reader(path, {"data.dir": data, "tcp.listen": listen, "http.listen": http})
+
+
+cli.add_command(keys)
 
 
 # ---- backup --------------------------------------------------------------------------------------
@@ -86,7 +73,7 @@ def check_config(path: Path | None, data: str | None, listen: str | None, http: 
 
 @cli.command()
 @click.argument("dest", type=click.Path(path_type=Path))
-@_directory_options
+@directory_options
 @click.option("--json", "is_json", is_flag=True, help="Say what was made as one JSON object.")
 def backup(dest: Path, path: Path | None, data: str | None, is_json: bool) -> None:
     """Copy the database to DEST, a file or a directory, while the daemon works on.
@@ -95,10 +82,10 @@ def backup(dest: Path, path: Path | None, data: str | None, is_json: bool) -> No
     """
     from holdfastd.store import backup as store
 
-    directory = _load(path, data, None, None).data.dir
+    directory = load(path, data).data.dir
     signal.signal(signal.SIGTERM, _leave)
     os.nice(BACKUP_NICE)
-    with _told(store.BackupError):
+    with told(store.BackupError):
         made = store.back_up(directory, dest, SystemClock().now_ms())
     click.echo(json.dumps(backup_facts(made)) if is_json else backup_text(made))
     if made.contents.damaged_count:
@@ -107,7 +94,7 @@ def backup(dest: Path, path: Path | None, data: str | None, is_json: bool) -> No
 
 @cli.command()
 @click.argument("backup", type=click.Path(path_type=Path))
-@_directory_options
+@directory_options
 @click.option(
     "--move-aside",
     is_flag=True,
@@ -121,9 +108,9 @@ def restore(backup: Path, path: Path | None, data: str | None, move_aside: bool)
     from holdfastd.store import restore as store
     from holdfastd.store.base import StoreError
 
-    directory = _load(path, data, None, None).data.dir
+    directory = load(path, data).data.dir
     now_ms = SystemClock().now_ms()
-    with _told(StoreError):
+    with told(StoreError):
         restored = store.restore(backup, directory, now_ms, moves_aside=move_aside)
     for line in restored_lines(restored, directory, now_ms):
         click.echo(line)
@@ -134,16 +121,6 @@ def restore(backup: Path, path: Path | None, data: str | None, move_aside: bool)
 def _leave(number: int, frame: object) -> None:
     """SIGTERM: by an exception, so that nothing is left lying about."""
     sys.exit(128 + number)
-
-
-@contextmanager
-def _told(*errors: type[Exception]) -> Iterator[None]:
-    """One line for the operator, and exit code 1."""
-    try:
-        yield
-    except errors as error:
-        click.echo(f"holdfastd: {error}", err=True)
-        sys.exit(EXIT_FAILED)
 
 
 def backup_facts(made: "Backup") -> dict[str, Any]:

@@ -122,6 +122,10 @@ class OptionalDirectory(Directory):
         return None if value == "" else super().check(value)
 
 
+class OptionalFile(OptionalDirectory):
+    allowed = 'the path of a file, or "" for none'
+
+
 class Address(NamedTuple):
     """Where to listen."""
 
@@ -157,6 +161,7 @@ def key(default: str | int | bool, rule: Rule) -> Any:
     return field(default=rule.check(default), metadata={"rule": rule, "default": default})
 
 
+TLS_CHOICES: Final = ("auto", "on", "off")
 SECOND_MS: Final = 1000
 DAY_MS: Final = 24 * 3600 * SECOND_MS
 
@@ -192,6 +197,8 @@ class Tcp:
     """One more is refused with BUSY."""
     handshake_timeout_ms: int = key(10_000, Whole(10, 600_000))
     """A client that has not said who it is by then is cut off."""
+    tls: str = key("auto", OneOf(TLS_CHOICES))
+    """auto = as soon as there is a certificate; see `access.exposure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +206,39 @@ class Http:
     """The port for metrics and health."""
 
     listen: Address = key(f"127.0.0.1:{DEFAULT_HTTP_PORT}", HostPort())
+    tls: str = key("auto", OneOf(TLS_CHOICES))
+    """auto = as soon as there is a certificate, but not on a loopback address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The daemon's certificate, in PEM, for both ports; docs/secure.md."""
+
+    cert_file: Path | None = key("", OptionalFile())
+    """With the chain of those that signed it; None = there is none."""
+    key_file: Path | None = key("", OptionalFile())
+    """Its private key; None = it is in cert_file."""
+    client_ca_file: Path | None = key("", OptionalFile())
+    """Clients of the TCP port must have a certificate signed by one of these; None = they need
+    not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Who may come in; docs/secure.md."""
+
+    required: str = key("auto", OneOf(("auto", "on")))
+    """Whether clients must give a key. auto = unless the port listens on a loopback address."""
+    keys_file: Path | None = key("", OptionalFile())
+    """None = keys.json in data.dir. Changed by `holdfastd keys`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The log of every administrative command."""
+
+    file: Path | None = key("", OptionalFile())
+    """One line of JSON each; None = they stand in the log, as events named "audit"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +291,9 @@ class Config:
     backup: Backup = field(default_factory=Backup)
     tcp: Tcp = field(default_factory=Tcp)
     http: Http = field(default_factory=Http)
+    tls: Tls = field(default_factory=Tls)
+    auth: Auth = field(default_factory=Auth)
+    audit: Audit = field(default_factory=Audit)
     limits: Limits = field(default_factory=Limits)
     leases: Leases = field(default_factory=Leases)
     metrics: Metrics = field(default_factory=Metrics)

@@ -19,12 +19,15 @@ from typing import Any, Final, NoReturn
 
 import uvloop
 
-from holdfastd import VERSION, config, logs
+from holdfastd import VERSION, config, logs, tls
+from holdfastd.access import exposure
 from holdfastd.backups import Backups
 from holdfastd.clock import SystemClock
 from holdfastd.engine.transitions import InvariantError
+from holdfastd.inforce import UNUSABLE, InForce
 from holdfastd.observed import Observed
-from holdfastd.service import Service
+from holdfastd.reloading import Plan
+from holdfastd.service import Service, listener_settings
 from holdfastd.store.base import StoreError, StoreRefused
 from holdfastd.store.sqlite import SqliteStore
 from holdfastd.web.app import HttpServer, make_app
@@ -55,17 +58,33 @@ class StartError(Exception):
 
 
 class Daemon:
-    def __init__(self, settings: config.Config):
-        self._config = settings
+    def __init__(self, settings: config.Config, reread: Callable[[], config.Config]):
+        """reread: the configuration as it is now, for a reload; raises ConfigError.
+
+        Raises:
+            StartError: a certificate, the keys or the audit log cannot be used.
+        """
         self._clock = SystemClock()
-        self._observed = Observed()
+        self._observed = Observed(config_reloaded_at_ms=self._clock.now_ms())
+        try:
+            self._in_force = InForce(settings, reread, self._clock, self._observed)
+        except UNUSABLE as error:
+            raise StartError(str(error)) from error
         store = SqliteStore(settings.data.dir, settings.data.reserve_bytes)
-        self._service = Service(settings, store, self._clock, random.Random(), self._observed)
+        self._service = Service(
+            settings,
+            store,
+            self._clock,
+            random.Random(),
+            self._observed,
+            self._in_force.door,
+            self._in_force.audit,
+            self._in_force.tcp_context if exposure.tcp_has_tls(settings) else None,
+        )
         self._pipeline = self._service.pipeline
         self._pipeline.on_stall = self._on_stall
         self._pipeline.on_jump = self._on_jump
         self._listener = self._service.listener
-        self._observed.config_reloaded_at_ms = self._clock.now_ms()
         snapshots = Snapshots(
             self._pipeline.engine,
             self._observed,
@@ -76,15 +95,20 @@ class Daemon:
             self._clock.monotonic,
         )
         metrics = Metrics(snapshots, self._clock.monotonic)
-        app = make_app(metrics, lambda: self._why_not_ready)
-        self._http = HttpServer(app, settings.http.listen.host, settings.http.listen.port)
-        self._backups = self._make_backups()
+        app = make_app(metrics, lambda: self._why_not_ready, self._in_force.door.admit_bearer)
+        has_tls = exposure.http_has_tls(settings)
+        http = settings.http.listen
+        self._http = HttpServer(
+            app, http.host, http.port, tls.front(self._in_force.http_context) if has_tls else None
+        )
+        self._backing_up: asyncio.Task[None] | None = None
         self._why_not_ready: str | None = "starting"
         self._stop = asyncio.Event()
         self._signals = 0
 
     def _make_backups(self) -> Backups | None:
-        data, backup = self._config.data, self._config.backup
+        settings = self._in_force.config
+        data, backup = settings.data, settings.backup
         if backup.dir is None:
             return None
         return Backups(
@@ -102,7 +126,9 @@ class Daemon:
             await self._pipeline.open()
         except StoreRefused as error:
             raise StartError(str(error)) from error
-        asyncio.get_running_loop().set_exception_handler(_on_stray_error)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_on_stray_error)
+        loop.add_signal_handler(signal.SIGHUP, self._in_force.ask_reload)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_or_end(self._pipeline.run))
@@ -112,10 +138,12 @@ class Daemon:
                 serving = tasks.create_task(self._http.serve_until_stopped())
                 address = await self._bind("tcp.listen", self._listener.start())
                 self._ready(address, http_address, sum(self._job_counts()), started)
-                backing_up = [tasks.create_task(self._backups.run())] if self._backups else []
+                self._back_up(tasks)
+                self._in_force.on_change = lambda plan: self._reconfigure(plan, tasks)
+                watching = tasks.create_task(_or_end(lambda: self._in_force.watch(self._listener)))
                 await self._stop.wait()
-                for task in backing_up:
-                    task.cancel()
+                watching.cancel()
+                self._stop_backing_up()
                 await self._drain()
                 for task in (reading, lagging):
                     task.cancel()
@@ -132,7 +160,7 @@ class Daemon:
         try:
             host, port = await starting
         except OSError as error:
-            wanted = config.flatten(self._config)[key]
+            wanted = config.flatten(self._in_force.config)[key]
             raise StartError(
                 f"{key} = {wanted} cannot be listened on ({_reason(error)}): stop "
                 "what uses it, or choose another address"
@@ -150,6 +178,7 @@ class Daemon:
         gc.collect()
         gc.freeze()
         self._why_not_ready = None
+        self._in_force.warn_of_certificate()
         seconds = self._clock.monotonic() - started
         logs.event(
             log,
@@ -194,6 +223,25 @@ class Daemon:
         way = "forward" if seconds > 0 else "back"
         text = f"the wall clock was set {way} by {abs(seconds):,.0f} s: see docs/reliability.md"
         logs.event(log, logging.WARNING, "clock_jump", text, seconds=round(seconds))
+
+    def _reconfigure(self, plan: Plan, tasks: asyncio.TaskGroup) -> None:
+        """A reload has changed something."""
+        settings = plan.config
+        logs.set_up(settings.log.level, settings.log.format)
+        self._listener.configure(listener_settings(settings))
+        if any(path.startswith("backup.") for path in plan.changed):
+            self._back_up(tasks)
+
+    def _back_up(self, tasks: asyncio.TaskGroup) -> None:
+        """Make backups by what is configured now."""
+        self._stop_backing_up()
+        backups = self._make_backups()
+        if backups is not None:
+            self._backing_up = tasks.create_task(backups.run())
+
+    def _stop_backing_up(self) -> None:
+        if self._backing_up is not None:
+            self._backing_up.cancel()
 
     async def _sample_lag(self) -> None:
         while True:
@@ -254,22 +302,25 @@ def _take_open_files(connections_max: int) -> None:
         logs.event(log, logging.WARNING, "open_files", text, limit=soft)
 
 
-def serve(settings: config.Config) -> int:
-    """Run the daemon. Returns the exit code; 70 does not return at all."""
+def serve(settings: config.Config, reread: Callable[[], config.Config]) -> int:
+    """Run the daemon. Returns the exit code; 70 does not return at all.
+
+    reread: the configuration as it is now; raises ConfigError.
+    """
     logs.set_up(settings.log.level, settings.log.format)
     _take_open_files(settings.tcp.connections_max)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLD)
     try:
-        uvloop.run(_run(settings))
+        uvloop.run(_run(settings, reread))
     except StartError as error:
         print(f"holdfastd: {error}", file=sys.stderr)  # noqa: T201 - for the operator
         return EXIT_NOT_STARTED
     return 0
 
 
-async def _run(settings: config.Config) -> None:
+async def _run(settings: config.Config, reread: Callable[[], config.Config]) -> None:
     try:
-        await Daemon(settings).run()
+        await Daemon(settings, reread).run()
     except StoreError as error:
         _end_broken(error)

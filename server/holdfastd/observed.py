@@ -47,7 +47,8 @@ class Observed:
     durable. Not of those that wait for something else than us (UNTIMED)."""
     connections_opened: int = 0
     connections_rejected: Counter[str] = field(default_factory=Counter)
-    """By reason: "limit", "draining", "protocol_version", "handshake_timeout", "does_not_read"."""
+    """By reason: "limit", "draining", "protocol_version", "handshake_timeout", "does_not_read",
+    "auth" (no valid key), "tls" (the handshake failed, or there was none)."""
     protocol_errors: Counter[str] = field(default_factory=Counter)
     """By kind: those that close the connection ("bad_frame", "too_large", "unexpected_message"),
     and those that are answered: "unknown_command", and "schema", fields of the wrong form."""

@@ -4,23 +4,50 @@ No process, no signals, no HTTP: that is the daemon's. Given another store and a
 in a simulation as it does in the daemon.
 """
 
+import ssl
+from collections.abc import Callable
 from random import Random
 
+from holdfastd.access.door import Door
+from holdfastd.audit import AuditLog
 from holdfastd.clock import Clock
 from holdfastd.config import Config
 from holdfastd.engine.partition import EngineSettings
+from holdfastd.net.auditing import Auditing
 from holdfastd.net.listener import Listener, ListenerSettings
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
 from holdfastd.store.base import Store
 
 
+def listener_settings(settings: Config) -> ListenerSettings:
+    leases, tcp = settings.leases, settings.tcp
+    return ListenerSettings(
+        tcp.listen.host,
+        tcp.listen.port,
+        tcp.connections_max,
+        tcp.handshake_timeout_ms / 1000,
+        settings.limits.payload_bytes_max,
+        leases.heartbeat_ms,
+        leases.lease_ms,
+        leases.grace_ms,
+    )
+
+
 class Service:
     def __init__(
-        self, settings: Config, store: Store, clock: Clock, random: Random, observed: Observed
+        self,
+        settings: Config,
+        store: Store,
+        clock: Clock,
+        random: Random,
+        observed: Observed,
+        door: Door | None = None,
+        audit: AuditLog | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ):
-        leases, tcp = settings.leases, settings.tcp
-        metrics = settings.metrics
+        """door: who may come in; None = everybody. audit: None = the log. tls: see Listener."""
+        leases, metrics = settings.leases, settings.metrics
         engine_settings = EngineSettings(
             leases.lease_ms,
             leases.grace_ms,
@@ -31,17 +58,11 @@ class Service:
         self.pipeline = Pipeline(store, clock, engine_settings, random, observed)
         self.listener = Listener(
             self.pipeline,
-            ListenerSettings(
-                tcp.listen.host,
-                tcp.listen.port,
-                tcp.connections_max,
-                tcp.handshake_timeout_ms / 1000,
-                settings.limits.payload_bytes_max,
-                leases.heartbeat_ms,
-                leases.lease_ms,
-                leases.grace_ms,
-            ),
+            listener_settings(settings),
             observed,
+            door or Door(None, clock),
+            Auditing(audit or AuditLog(), clock),
+            tls,
         )
 
     async def say_goodbye(self) -> None:
@@ -54,3 +75,4 @@ class Service:
         await self.pipeline.flush()
         await self.listener.close()
         await self.pipeline.close()
+        self.listener.auditing.close()

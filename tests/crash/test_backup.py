@@ -29,6 +29,9 @@ BACKLOG = 30_000
 """Jobs, 30 MB: a copy takes some tenths of a second."""
 PRODUCERS = 4
 BALLAST: list[Any] = [("n", b"x" * 100_000, {"delay": 3600})] * 10
+BALLAST_PAUSE_S = 0.02
+"""Between two calls of 1 MB: a backup that looks at the log after each step, and gives up with 64
+MB left, must be let on in a second."""
 PAUSE_S = 0.05
 """Of each between two calls of 50 jobs: what two cores bear beside the reading of backups."""
 
@@ -277,7 +280,7 @@ async def slow_backup_on_a_small_disk(
     if not can_mount():
         pytest.skip("no mount namespaces for this user here")
     config = tmp_path / "config.toml"
-    config.write_text("[data]\nreserve_bytes = 4_194_304\n")
+    config.write_text("[data]\nreserve_bytes = 25_165_824\n")
     with SmallDisk(tmp_path / "data", 320, "--config", str(config)) as daemon:
         await fill(daemon)
         command = slow_backup_command(daemon, tmp_path / "b.db", sabotage)
@@ -303,6 +306,7 @@ async def test_a_backup_gives_up_before_its_log_fills_the_disk_of_the_daemon(
         ending = asyncio.create_task(process.communicate())
         while not ending.done():
             await queue.add_many(BALLAST)  # never refused
+            await asyncio.sleep(BALLAST_PAUSE_S)
         _, complaint = await ending
         assert b"the backup was given up" in complaint
         assert process.returncode == 1

@@ -4,9 +4,11 @@ The file system is a small tmpfs that the tests fill; see `support.smalldisk`.
 """
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,12 +17,22 @@ from holdfast import Refused, Unreachable, aio
 from holdfast.active import ActiveJob
 from holdfast.wire.constants import ErrorCode
 from holdfast.worker import Worker
+from support import sabotaged_daemon
 from support.smalldisk import SmallDisk, can_mount
 
 DISK_MIB = 96
 RESERVE_BYTES = 24 * 1024 * 1024
 RUNNING = 50
 CYCLES = 3
+READER = """
+import sqlite3, sys
+reader = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+reader.execute("BEGIN")
+reader.execute("SELECT * FROM part").fetchall()
+print("reading", flush=True)
+sys.stdin.read()
+"""
+"""Until its standard input ends."""
 
 
 pytestmark = [
@@ -29,10 +41,10 @@ pytestmark = [
 ]
 
 
-def small_disk(tmp_path: Path, reserve_bytes: int) -> SmallDisk:
+def small_disk(tmp_path: Path, reserve_bytes: int, mebibytes: int = DISK_MIB) -> SmallDisk:
     config = tmp_path / "config.toml"
     config.write_text(f"[data]\nreserve_bytes = {reserve_bytes}\n")
-    return SmallDisk(tmp_path / "data", DISK_MIB, "--config", str(config))
+    return SmallDisk(tmp_path / "data", mebibytes, "--config", str(config))
 
 
 @pytest.fixture
@@ -119,6 +131,43 @@ async def test_a_full_disk_refuses_jobs_and_takes_every_ack_again_and_again(
             assert await scene.until_added() < 2, f"cycle {cycle}"
             assert await scene.queue.drain(delayed=True)
     assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("is_sound", [True, False])
+async def test_a_log_that_a_reader_pins_costs_jobs_but_never_the_disk(
+    tmp_path: Path, is_sound: bool
+) -> None:
+    """A backup that was stopped, or Litestream: the log cannot begin anew, and what is in it will
+    need room in the database as well. A daemon that fills the disk before is full for good."""
+    with small_disk(tmp_path, RESERVE_BYTES, 320) as daemon:
+        if not is_sound:
+            daemon.program = [sabotaged_daemon.__file__, "fills"]
+            daemon.stop()
+            daemon.start()
+        async with scene_on(daemon) as scene:
+            await scene.begin()
+            with pinned_log(daemon):
+                code, _ = await scene.add_until_refused()
+                assert code is ErrorCode.DISK_FULL
+                scene.may_end.set()
+                async with asyncio.timeout(10):
+                    await scene.all_acked()
+            if is_sound:
+                assert await scene.until_added() < 2
+            else:
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(5):
+                        await scene.until_added()
+
+
+@contextmanager
+def pinned_log(daemon: SmallDisk) -> Iterator[None]:
+    command = [*daemon.enter, sys.executable, "-c", READER, str(daemon.directory / "holdfast.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"reading\n"
+        yield
+        reader.communicate()  # it ends
 
 
 async def test_a_daemon_stops_in_good_order_on_a_full_disk_and_finds_everything_again(

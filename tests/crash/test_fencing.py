@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from holdfast import aio
+from holdfast.access import access_of
 from holdfast.active import ActiveJob
-from holdfast.address import address_of
 from holdfast.link import Link
 from holdfast.wire import messages as wire
 from holdfast.wire.constants import ErrorCode
@@ -30,7 +30,7 @@ class Puppet:
 
     def __init__(self, daemon: DaemonProcess, name: str):
         self.items: list[Any] = []
-        self._link = Link(address_of(daemon.url), {"name": name, "host": "h", "pid": 1})
+        self._link = Link(access_of(daemon.url), {"name": name, "host": "h", "pid": 1})
         self._link.on_jobs = self.items.extend
 
     async def take(self, count: int) -> None:

@@ -13,11 +13,19 @@ import pytest
 
 from holdfastd.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from support.daemon import DaemonProcess
+from support.keys import new_key
 
 
-def attempt(*arguments: str) -> tuple[int, str]:
+def attempt(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
     command = [sys.executable, "-m", "holdfastd", "serve", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=15, check=False)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
     return done.returncode, done.stderr
 
 
@@ -71,13 +79,50 @@ def test_a_newer_schema_is_refused_unread(tmp_path: Path) -> None:
 
 
 def test_an_address_that_is_not_of_this_machine_is_named(tmp_path: Path) -> None:
+    new_key(tmp_path, "any")
     flags = ["--data", str(tmp_path), "--listen", "192.0.2.1:0", "--http", "127.0.0.1:0"]
-    one_line(attempt(*flags), 1, "tcp.listen = 192.0.2.1:0 cannot be listened on")
+    refused = attempt(*flags, environment={"HOLDFAST_TCP_TLS": "off"})
+    one_line(refused, 1, "tcp.listen = 192.0.2.1:0 cannot be listened on")
 
 
 def test_a_host_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    new_key(tmp_path, "any")
     flags = ["--data", str(tmp_path), "--listen", "127.0.0.1:0", "--http", "no.such.invalid:0"]
-    one_line(attempt(*flags), 1, "http.listen = no.such.invalid:0 cannot be listened on (")
+    refused = attempt(*flags, environment={"HOLDFAST_HTTP_TLS": "off"})
+    one_line(refused, 1, "http.listen = no.such.invalid:0 cannot be listened on (")
+
+
+@pytest.mark.parametrize(
+    ("flag", "address"), [("--listen", "0.0.0.0:0"), ("--listen", "[::]:0"), ("--http", "host:1")]
+)
+def test_nothing_is_laid_open_in_the_clear_unless_that_is_said(
+    tmp_path: Path, flag: str, address: str
+) -> None:
+    section = {"--listen": "tcp", "--http": "http"}[flag]
+    refused = attempt(*free(tmp_path), flag, address)
+    one_line(refused, 2, f"{section}.listen = {address} can be reached from other machines: set ")
+    assert f'{section}.tls = "off"' in refused[1]
+
+
+def test_nothing_is_laid_open_without_keys(tmp_path: Path) -> None:
+    open_tls = {"HOLDFAST_TCP_TLS": "off"}
+    refused = attempt(*free(tmp_path), "--listen", "0.0.0.0:0", environment=open_tls)
+    one_line(refused, 1, "a key is required, and there is no key file")
+    assert "holdfastd keys create" in refused[1]
+    required = attempt(*free(tmp_path), environment={"HOLDFAST_AUTH_REQUIRED": "on"})
+    one_line(required, 1, "a key is required, and there is no key file")
+
+
+def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    new_key(tmp_path, "any")
+    (tmp_path / "keys.json").chmod(0o644)
+    one_line(attempt(*free(tmp_path)), 1, "can be read or changed by others (mode 0644): chmod 600")
+
+
+def test_a_key_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text("{")
+    (tmp_path / "keys.json").chmod(0o600)
+    one_line(attempt(*free(tmp_path)), 1, "keys.json is no file of keys")
 
 
 def test_wrong_configuration_is_told_with_a_suggestion(tmp_path: Path) -> None:

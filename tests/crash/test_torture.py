@@ -33,15 +33,30 @@ async def test_a_daemon_that_speaks_before_it_writes_is_found_out(tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("rule", "is_sound"), [("keeps_all", True), ("no_fence", False)])
-async def test_a_daemon_without_a_fence_is_found_out(
-    tmp_path: Path, rule: str, is_sound: bool
-) -> None:
-    """Its workers do not let go of leases that they lost, and ack late."""
-    program = [sabotaged_daemon.__file__, rule]
-    torture = Torture(tmp_path, 1, 4, pause_s=5 * PAUSE_S, program=program, worker_mode="stubborn")
+async def test_stubborn_workers_harm_no_daemon(tmp_path: Path) -> None:
+    """They do not let go of leases that they lost, and ack late."""
+    torture = stubborn_torture(tmp_path, 1, "keeps_all")
     verdict = await torture.run(["pause worker"])
-    assert (verdict.wrong == {}) is is_sound, torture.report(verdict)
+    assert verdict.wrong == {}, torture.report(verdict)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_a_daemon_without_a_fence_is_found_out_by_them_within_five_seeds(
+    tmp_path: Path,
+) -> None:
+    for seed in range(1, 6):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        verdict = await stubborn_torture(folder, seed, "no_fence").run(["pause worker"])
+        if verdict.wrong:
+            return
+    raise AssertionError("it was not found out")
+
+
+def stubborn_torture(folder: Path, seed: int, rule: str) -> Torture:
+    program = [sabotaged_daemon.__file__, rule]
+    return Torture(folder, seed, 4, pause_s=5 * PAUSE_S, program=program, worker_mode="stubborn")
 
 
 def test_a_schedule_is_made_from_the_seed_alone() -> None:

@@ -13,7 +13,7 @@ from holdfast.wire.connection import ClientConnection, ConnectionState
 from holdfast.wire.constants import ErrorCode
 from holdfast.wire.frames import encode_frame
 from support.daemon import DaemonProcess
-from support.rude import throw_beside_honest
+from support.rude import HONEST, throw_beside_honest
 
 
 async def said_to(daemon: DaemonProcess, data: bytes) -> list[wire.Message]:
@@ -185,7 +185,7 @@ async def test_a_listener_of_more_events_than_a_frame_holds_gets_them_all(
 async def test_twenty_thousand_mutated_frames_harm_no_honest_client(tmp_path: Path) -> None:
     beside = await throw_beside_honest(tmp_path, 1, 20_000)
     assert beside.frames == 20_000
-    assert beside.added > 50
+    assert beside.added >= HONEST, "each of them was there"
     assert not beside.is_wrong, str(beside)
 
 

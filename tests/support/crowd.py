@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import uvloop
 
-from holdfast.address import address_of
+from holdfast.access import access_of
 from holdfast.errors import HoldfastError
 from holdfast.link import Link
 from holdfast.wire import messages as wire
@@ -51,7 +51,7 @@ class Stranger(asyncio.Protocol):
 
 class Crowd:
     def __init__(self, url: str):
-        self._address = address_of(url)
+        self._access = access_of(url)
         self.strangers: set[Stranger] = set()
         self.links: list[Link] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,7 +68,7 @@ class Crowd:
         async def open_one() -> None:
             async with gate:
                 _, stranger = await asyncio.get_running_loop().create_connection(
-                    lambda: Stranger(self), self._address.host, self._address.port
+                    lambda: Stranger(self), self._access.address.host, self._access.address.port
                 )
             stranger.transport.write(CLAIM[kind])
 
@@ -97,7 +97,7 @@ class Crowd:
     def _open_unread(self, number: int, queue: str, credit: int, id: str) -> None:
         rude = socket.socket()
         rude.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # or the kernel reads for us
-        rude.connect((self._address.host, self._address.port))
+        rude.connect((self._access.address.host, self._access.address.port))
         info = {"protocol": 1, "session": f"rude-{number}", "worker": {"name": f"rude-{number}"}}
         rude.sendall(encode_frame(wire.encode(wire.Identify(info))))
         while b"last_request" not in rude.recv(4096):  # a field of WELCOME
@@ -112,7 +112,7 @@ class Crowd:
     async def workers_open(self, count: int, queue: str) -> dict[str, Any]:
         """Workers with room for one job each; what they get they ack at once."""
         for number in range(count):
-            link = Link(self._address, {"name": f"w{number}", "host": "h", "pid": 1})
+            link = Link(self._access, {"name": f"w{number}", "host": "h", "pid": 1})
             self.links.append(link)
             self._work(link, queue)
             link.start()
@@ -170,7 +170,7 @@ class Crowd:
         return {"open": self._open_count(), "acks": self.acks, "errors": errors[:5]}
 
     async def callers_open(self, count: int) -> dict[str, Any]:
-        self.links = [Link(self._address) for _ in range(count)]
+        self.links = [Link(self._access) for _ in range(count)]
         for number, link in enumerate(self.links):
             link.start()
             if number % OPENED_AT_ONCE_MAX == 0:

@@ -1,32 +1,33 @@
 """A real daemon in a process of its own."""
 
-import random
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Final, Self
 
 START_S: Final = 15.0
-PORTS: Final = range(10_000, 32_768)
-"""Below those that Linux gives to outgoing connections: one of these could have the port of a
-daemon that is down, which then could not start again."""
 READY: Final = re.compile(r"READY .* listening on (\S+), http on (\S+), ([\d,]+) jobs recovered")
 
 
-def free_port() -> int:
-    while True:
-        port = random.SystemRandom().choice(PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+class ReservedPort:
+    """A port of the loopback address that nobody else is given as long as this object is there.
+
+    It is bound, and does not listen. The kernel gives it to no other test and to no outgoing
+    connection, also while the daemon is down; the daemon may bind it as well since both reuse it.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.number: int = self._socket.getsockname()[1]
+        self.address = f"127.0.0.1:{self.number}"
+        weakref.finalize(self, self._socket.close)
 
 
 class DaemonProcess:
@@ -42,8 +43,8 @@ class DaemonProcess:
         self.environment = environment
         self.program = ["-m", "holdfastd"]
         """What Python runs; `support.faulty_daemon` has another one."""
-        self.address = f"127.0.0.1:{free_port()}"
-        self.http_address = f"127.0.0.1:{free_port()}"
+        self._ports = ReservedPort(), ReservedPort()
+        self.address, self.http_address = (port.address for port in self._ports)
         self.jobs_recovered = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._log = directory.parent / f"{directory.name}.log"

@@ -26,7 +26,7 @@ SILENCE_S: Final = 0.2
 """Without an answer for so long, all of them have come."""
 HONEST: Final = 50
 GROWTH_BYTES_MAX: Final = 64 * 2**20
-PAUSE_S: Final = 0.2
+PAUSE_S: Final = 0.02
 """Between two jobs of an honest client: what they add up to must fit into memory and be looked at
 at the end."""
 

@@ -6,6 +6,7 @@ no_fence: an ack is taken from whoever sends it, with whatever token.
 wall_leases: leases are timed by the wall clock, and what happens to it is not noticed.
 wall_rates: so are rate limits.
 no_caps: what is sent to a client that does not read has no bound.
+fills: what only the log has is not thought of until the disk is full.
 believes: the wall clock is believed in what it says of ages, whatever it did.
 """
 
@@ -27,6 +28,7 @@ from holdfastd.net.listener import Listener
 from holdfastd.net.peer import Peer
 from holdfastd.net.unread import Unread
 from holdfastd.pipeline import Pipeline
+from holdfastd.store.sqlite import SqliteStore
 
 
 def says_first() -> None:
@@ -96,6 +98,10 @@ def believes() -> None:
     Partition.trusts_age = lambda self, age_ms, moment: True  # type: ignore[method-assign]  # the sabotage
 
 
+def fills() -> None:
+    SqliteStore._has_room_for_log = True  # type: ignore[assignment,method-assign]  # the sabotage
+
+
 def keeps_all() -> None: ...
 
 
@@ -107,7 +113,7 @@ def no_caps() -> None:
     peer.OUTPUT_BYTES_MAX = dispatch.PUSH_BYTES_MAX = 2**40  # type: ignore[misc]  # the sabotage
 
 
-RULES = (keeps_all, says_first, no_fence, wall_leases, wall_rates, believes, no_caps)
+RULES = (keeps_all, says_first, no_fence, wall_leases, wall_rates, believes, fills, no_caps)
 
 if __name__ == "__main__":
     {rule.__name__: rule for rule in RULES}[sys.argv.pop(1)]()

@@ -187,7 +187,9 @@ class ErrorCode(IntEnum):
     UNEXPECTED_MESSAGE = 103
     HANDSHAKE_TIMEOUT = 104
     SESSION_TAKEN = 105
+    TLS_REQUIRED = 106
     NOT_AUTHENTICATED = 200
+    FORBIDDEN = 201
     UNKNOWN_COMMAND = 300
     BAD_REQUEST = 301
     BAD_QUEUE_NAME = 302
@@ -215,7 +217,9 @@ ERROR_CODES: Final[dict[ErrorCode, Code]] = {
     ErrorCode.UNEXPECTED_MESSAGE: Code(False, "mend the client: not allowed at this point"),
     ErrorCode.HANDSHAKE_TIMEOUT: Code(True, "connect again and identify at once"),
     ErrorCode.SESSION_TAKEN: Code(False, "another connection resumed this session"),
-    ErrorCode.NOT_AUTHENTICATED: Code(False, "give valid credentials"),
+    ErrorCode.TLS_REQUIRED: Code(False, "speak TLS: holdfasts:// in place of holdfast://"),
+    ErrorCode.NOT_AUTHENTICATED: Code(False, "give a key that is valid there"),
+    ErrorCode.FORBIDDEN: Code(False, "ask for a key with the role and queues that it takes"),
     ErrorCode.UNKNOWN_COMMAND: Code(False, "do without it, or upgrade the server"),
     ErrorCode.BAD_REQUEST: Code(False, "mend the request; the message names the field"),
     ErrorCode.BAD_QUEUE_NAME: Code(False, "use 1 to 128 of A-Z a-z 0-9 . _ : -"),

@@ -107,4 +107,4 @@ def _refuse_other_protocols(first: bytes) -> None:
     if first in _HTTP_METHODS:
         raise NotOurProtocol("an HTTP request: HTTP has a port of its own")
     if first.startswith(_TLS_HELLO):
-        raise NotOurProtocol("a TLS hello: TLS is not switched on here")
+        raise NotOurProtocol("a TLS hello: it does not speak TLS, use holdfast://")

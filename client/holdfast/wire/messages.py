@@ -45,7 +45,8 @@ class Hello(NamedTuple):
 
 class Identify(NamedTuple):
     """Client, first frame: protocol (int), client (name and version), session (id, chosen by the
-    client), optional worker (map: name, host, pid), optional leases (list of tokens it holds)."""
+    client), optional auth (map: key (its id), proof (32 bytes)), optional worker (map: name, host,
+    pid), optional leases (list of tokens it holds)."""
 
     info: Map
 

@@ -1,5 +1,6 @@
 """What the engine is asked to do: checked values, no wire formats. Names as in the protocol."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from holdfastd.engine.model import NewJob, QueueSettings, State, Token
@@ -121,6 +122,8 @@ class Counts(NamedTuple):
     queue: str | None
     after: str | None
     limit: int
+    shows: Callable[[str], bool] | None = None
+    """Which queues of a listing, by name; None = all."""
 
 
 class Remove(NamedTuple):

@@ -130,7 +130,11 @@ class Producing:
         if command.queue is not None:
             queue = queues.get(command.queue)
             return None if queue is None else [(queue.name, describe(queue))]
-        names = sorted(name for name in queues if command.after is None or name > command.after)
+        names = sorted(
+            name
+            for name in filter(command.shows, queues)
+            if command.after is None or name > command.after
+        )
         return [(name, describe(queues[name])) for name in names[: command.limit]]
 
 

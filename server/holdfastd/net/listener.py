@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import socket
+import ssl
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,12 +18,16 @@ from holdfast.wire.constants import (
     ErrorCode,
 )
 from holdfastd import VERSION
+from holdfastd.access.door import Door
 from holdfastd.engine.model import QueueSettings
 from holdfastd.engine.outputs import Displace, Output, Show, Welcome
 from holdfastd.net.answers import messages_of
+from holdfastd.net.auditing import Auditing
 from holdfastd.net.peer import NO_ROOM, Peer
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
+from holdfastd.net.telling import Telling
+from holdfastd.net.tlsport import TlsPort, listening_on
 from holdfastd.net.unread import Unread
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
@@ -45,9 +52,21 @@ class ListenerSettings:
 
 
 class Listener:
-    def __init__(self, pipeline: Pipeline, settings: ListenerSettings, observed: Observed):
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        settings: ListenerSettings,
+        observed: Observed,
+        door: Door,
+        auditing: Auditing,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ):
+        """tls: the context for a new handshake; None = the port does not speak TLS."""
         self.pipeline = pipeline
         self.observed = observed
+        self.door = door
+        self.auditing = auditing
+        self.telling = Telling(lambda: pipeline.moment().monotonic)
         self.unread = Unread()
         self.handshake_timeout_s = settings.handshake_timeout_s
         self.reader = Reader(pipeline.store, pipeline.engine, self._say_one, self._is_full)
@@ -55,7 +74,8 @@ class Listener:
         self._settings = settings
         self._peers: dict[int, Peer] = {}
         self._last_number = 0
-        self._server: asyncio.Server | None = None
+        self._tls = tls
+        self._server: asyncio.Server | TlsPort | None = None
         self._is_draining = False
         pipeline.connect(self)
         pipeline.on_pressure = self._on_pressure
@@ -67,17 +87,43 @@ class Listener:
         queue = self.pipeline.engine.queues.get(name)
         return QueueSettings() if queue is None else queue.settings
 
+    def configure(self, settings: ListenerSettings) -> None:
+        """From now on; host and port stay as they are, and what clients were told does."""
+        self._settings = settings
+        self.handshake_timeout_s = settings.handshake_timeout_s
+        self.requests.payload_bytes_max = settings.payload_bytes_max
+
     # ---- life ----------------------------------------------------------------------------------
 
     async def start(self) -> tuple[str, int]:
         """Listen. Returns the address. Raises OSError if it is in use or not ours."""
-        settings = self._settings
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Peer(self), settings.host, settings.port, backlog=BACKLOG
+        host, port = self._settings.host, self._settings.port
+        if self._tls is not None:
+            sockets = await listening_on(host, port, BACKLOG)
+            address = sockets[0].getsockname()
+            self._server = self._tls_port(sockets, self._tls)
+            self._server.start()
+        else:
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(lambda: Peer(self), host, port, backlog=BACKLOG)
+            address = server.sockets[0].getsockname()
+            self._server = server
+        return address[0], address[1]
+
+    def _tls_port(self, sockets: list[socket.socket], tls: Callable[[], ssl.SSLContext]) -> TlsPort:
+        return TlsPort(
+            sockets,
+            tls,
+            lambda: Peer(self),
+            self._has_room,
+            lambda: self.handshake_timeout_s,
+            self.observed,
+            self.telling,
         )
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return host, port
+
+    def _has_room(self, greeted: int) -> bool:
+        """For one more, beside so many that are no peers yet."""
+        return not self._is_draining and len(self._peers) + greeted < self._settings.connections_max
 
     async def run(self) -> None:
         """Answer reads; until cancelled."""
@@ -102,6 +148,16 @@ class Listener:
         """Cut every connection now; for clients that do not read."""
         for peer in list(self._peers.values()):
             peer.abort()
+
+    def put_out(self) -> int:
+        """Close the connections of keys that are no longer good for them; returns how many."""
+        count = 0
+        for peer in list(self._peers.values()):
+            why = self.door.why_out(peer.identity)
+            if why is not None:
+                count += 1
+                peer.refuse(ErrorCode.NOT_AUTHENTICATED, why)
+        return count
 
     @property
     def connections(self) -> dict[str, int]:
@@ -128,6 +184,7 @@ class Listener:
     def closed(self, peer: Peer) -> None:
         self._peers.pop(peer.number, None)
         self.reader.go_on(peer.number)
+        self.auditing.gone(peer.number)
 
     def wait_for_room(self, peer: Peer) -> None:
         self._waiting.append(peer)
@@ -168,6 +225,7 @@ class Listener:
 
     def send(self, outputs: list[Output]) -> None:
         """Say what a durable batch leads to; all messages of a connection in one write."""
+        self.auditing.said(outputs)
         said: defaultdict[int, list[wire.Message]] = defaultdict(list)
         for output in outputs:
             messages = messages_of(output)

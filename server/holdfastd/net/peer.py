@@ -24,13 +24,18 @@ from holdfast.wire.constants import (
     SESSION_ID_LENGTH_MAX,
     ErrorCode,
 )
+from holdfastd import tls
+from holdfastd.access.door import Door
+from holdfastd.access.rights import ANYBODY, Rights
 from holdfastd.engine import commands
 from holdfastd.engine.model import Token
 from holdfastd.engine.outputs import Welcome
 from holdfastd.engine.partition import Moment
 from holdfastd.net.answering import Answers, status_of
+from holdfastd.net.auditing import AUDITED, Auditing, who_of
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
+from holdfastd.net.telling import Telling
 from holdfastd.net.unread import Unread
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
@@ -50,6 +55,9 @@ _TURNS: Final = frozenset({TURN})
 NO_ROOM: Final = "its jobs wait for the next batch"
 DOES_NOT_READ: Final = "the client does not read"
 ORIGIN_TEXT_LENGTH_MAX: Final = 256
+NO_CERTIFICATE: Final = (
+    "a client certificate is needed here: give one as cert_file= or HOLDFAST_CERT_FILE"
+)
 
 
 PROTOCOL_ERRORS: Final = {
@@ -76,6 +84,9 @@ class Owner(Protocol):
     requests: Requests
     observed: Observed
     unread: Unread
+    door: Door
+    auditing: Auditing
+    telling: Telling
     handshake_timeout_s: float
 
     def hello(self) -> wire.Hello: ...
@@ -94,6 +105,7 @@ class Peer(asyncio.Protocol):
     """Attributes:
     number: of this connection, never used again while the daemon runs; 0 = not accepted.
     role: "worker", "producer", or "unidentified" before IDENTIFY.
+    identity: who it is; anybody before IDENTIFY.
     """
 
     def __init__(self, owner: Owner):
@@ -102,7 +114,15 @@ class Peer(asyncio.Protocol):
         self._answers = Answers(owner.observed)
         self._transport: asyncio.Transport | None = None
         self._handshake: asyncio.TimerHandle | None = None
+        self._nonce = b""
+        """Of our HELLO."""
+        self.host = self.address = "?"
+        """Of the client: its host, and HOST:PORT."""
         self._session_id = ""
+        self._client = ""
+        self.identity = ANYBODY
+        self._rights: Rights | None = None
+        """Those of the identity; None = it may do everything."""
         self._is_attached = False
         self._inbox: deque[wire.Message | wire.MessageError] = deque()
         """What has come and waits for its turn."""
@@ -122,14 +142,26 @@ class Peer(asyncio.Protocol):
         # uvloop's transports are ones in all but name.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(FULL_BYTES)
+        self._note_address()
         number = self._owner.opened(self)
-        self.say([self._owner.hello()])
+        hello = self._owner.hello()
+        self._nonce = hello.info["nonce"]
+        self.say([hello])
         if number is None:
             self.refuse(ErrorCode.BUSY, "too many connections: try again later")
             return
         self.number = number
+        if tls.lacks_certificate(transport):
+            self._reject("tls", Refusal(ErrorCode.NOT_AUTHENTICATED, NO_CERTIFICATE))
+            return
         loop = asyncio.get_running_loop()
         self._handshake = loop.call_later(self._owner.handshake_timeout_s, self._too_late)
+
+    def _note_address(self) -> None:
+        name = self._transport.get_extra_info("peername") if self._transport is not None else None
+        if isinstance(name, tuple) and len(name) >= 2:
+            self.host, port = str(name[0]), name[1]
+            self.address = f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
 
     def _too_late(self) -> None:
         self._owner.observed.connections_rejected["handshake_timeout"] += 1
@@ -143,6 +175,8 @@ class Peer(asyncio.Protocol):
         except ProtocolError as error:
             kind = PROTOCOL_ERRORS.get(error.code, "schema")
             self._owner.observed.protocol_errors[kind] += 1
+            text = f"a client at {self.host} broke the protocol: {error}"
+            self._owner.telling.tell("protocol_error", self.host, text)
             self.refuse(error.code, str(error))
         else:
             self._take_turn()
@@ -239,28 +273,59 @@ class Peer(asyncio.Protocol):
             self._owner.observed.protocol_errors[kind] += 1
             self._answer_error(message.request, message.code, message.text, {})
         elif isinstance(message, wire.Get | wire.List):
-            self._answers.expect(message, moment.monotonic)
-            self._owner.reader.ask(self.number, message)
+            self._handle_read(message, moment)
         elif isinstance(message, wire.Identify):
             self._identify(message)
         elif isinstance(message, wire.Goodbye):
             self._goodbye()
+
+    def _handle_read(self, message: wire.Get | wire.List, moment: Moment) -> None:
+        try:
+            if self._rights is not None:
+                self._rights.check(message)
+        except Refusal as refusal:
+            self._refuse_request(message, refusal)
+        else:
+            self._answers.expect(message, moment.monotonic)
+            self._owner.reader.ask(self.number, message)
 
     def _handle_command(self, message: Any, moment: Moment) -> None:
         request = getattr(message, "request", 0)
         try:
             if request < 0:
                 raise Refusal(ErrorCode.BAD_REQUEST, f"request number {request} is negative")
-            command = self._owner.requests.command(message, moment.now_ms)
+            command = self._command(message, moment)
         except Refusal as refusal:
-            self._answers.count(message, status_of(refusal.code))
-            self._answer_error(request or None, refusal.code, refusal.message, refusal.details)
+            self._refuse_request(message, refusal)
             if type(message) is wire.Enqueue and request > 0:
                 refused = commands.Refused(message.queue, len(message.items))
                 self._owner.pipeline.submit(self.number, request, refused, moment)
         else:
             self._answers.expect(message, moment.monotonic)
+            if type(message) in AUDITED:
+                self._owner.auditing.asked(self.number, self._who(), message)
             self._owner.pipeline.submit(self.number, request, command, moment)
+
+    def _command(self, message: Any, moment: Moment) -> commands.Command:
+        """What it is for the engine, if it may be asked. Raises Refusal."""
+        rights = self._rights
+        if rights is None:
+            return self._owner.requests.command(message, moment.now_ms)
+        rights.check(message)
+        command = self._owner.requests.command(message, moment.now_ms)
+        if type(command) is commands.Counts:
+            return command._replace(shows=rights.allows_queue)
+        return command
+
+    def _refuse_request(self, message: Any, refusal: Refusal) -> None:
+        self._answers.count(message, status_of(refusal.code))
+        if type(message) in AUDITED:
+            self._owner.auditing.refused(self._who(), message, refusal)
+        request = getattr(message, "request", None)
+        self._answer_error(request or None, refusal.code, refusal.message, refusal.details)
+
+    def _who(self) -> dict[str, Any]:
+        return who_of(self.identity, self.address, self._session_id, self._client)
 
     def _answer_error(
         self, request: int | None, code: ErrorCode, text: str, details: dict[str, Any]
@@ -276,14 +341,26 @@ class Peer(asyncio.Protocol):
         try:
             command = _attach_command(message.info)
         except Refusal as refusal:
-            reason = REJECTED.get(refusal.code, "bad_request")
-            self._owner.observed.connections_rejected[reason] += 1
-            self.refuse(refusal.code, refusal.message, refusal.details)
+            self._reject(REJECTED.get(refusal.code, "bad_request"), refusal)
             return
+        try:
+            self.identity = self._owner.door.admit(message.info.get("auth"), self._nonce, self.host)
+        except Refusal as refusal:
+            self._reject("auth", refusal)
+            return
+        self._rights = self.identity.rights
         self._session_id = command.session_id
+        self._client = command.origin.get("client", "")
         self.role = "worker" if command.worker else "producer"
         self._is_attached = True
-        self._owner.pipeline.attach(self.number, command)
+        session_id = self.identity.session_of(command.session_id)
+        self._owner.pipeline.attach(self.number, command._replace(session_id=session_id))
+
+    def _reject(self, reason: str, refusal: Refusal) -> None:
+        text = f"a client at {self.host} was not let in: {refusal.message}"
+        self._owner.telling.tell("not_let_in", self.host, text)
+        self._owner.observed.connections_rejected[reason] += 1
+        self.refuse(refusal.code, refusal.message, refusal.details)
 
     def welcome(self, welcome: Welcome) -> None:
         """The session is taken up, and that is durable."""

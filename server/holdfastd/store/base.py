@@ -138,7 +138,8 @@ class Store(Protocol):
 
     async def checkpoint(self) -> bool:
         """Housekeeping between batches, called by the pipeline when it is idle or the log is long.
-        False = a reader, such as a backup, still needs a part of the log. Raises as apply does."""
+        False = a reader, such as a backup, still needs a part of the log. Raises as apply does;
+        StoreFull also when the log will not find room in the database."""
 
     def needs_checkpoint(self) -> bool:
         """True when the write-ahead log is long enough to be worth one now; cheap to ask."""

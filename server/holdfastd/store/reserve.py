@@ -16,20 +16,20 @@ class Reserve:
     def __init__(self, directory: Path, size_bytes: int):
         """size_bytes: at least twice the write-ahead log's usual length; 0 = none."""
         self._path = directory / RESERVE_NAME
-        self._size_bytes = size_bytes
+        self.size_bytes = size_bytes
 
     @property
     def is_held(self) -> bool:
-        return self._path.exists() or not self._size_bytes
+        return self._path.exists() or not self.size_bytes
 
     def take(self) -> None:
         """Allocate it if more than that is free; else leave it for later."""
         free_bytes = shutil.disk_usage(self._path.parent).free
-        if self.is_held or free_bytes < self._size_bytes * 5 // 4:
+        if self.is_held or free_bytes < self.size_bytes * 5 // 4:
             return
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.posix_fallocate(file, 0, self._size_bytes)
+            os.posix_fallocate(file, 0, self.size_bytes)
         except OSError:
             self._path.unlink()
         finally:

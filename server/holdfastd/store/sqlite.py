@@ -45,6 +45,10 @@ CHECKPOINT_BYTES: Final = 32 * 1024 * 1024
 ROW_BYTES: Final = 600
 """What a changed row costs in the log, beside its payload: its page and those of its indexes,
 shared with its neighbours. An estimate; it only sets how often a checkpoint is made."""
+COMMIT_BYTES: Final = 7 * 4120
+"""What a commit costs in the log, whatever is in it: that of one job writes eight pages (measured).
+Without it 10,000 commits of one job made a log of 290 MB, which grew all the time; a log that is
+written over is synced in 0.10 ms, one that grows in 0.15."""
 RESERVE_BYTES: Final = 2 * CHECKPOINT_BYTES
 """At least 4 MB let all acks through where a full disk met 8,000 of them; twice the log is safe."""
 WRITER_CACHE_KIB: Final = 32 * 1024
@@ -78,6 +82,8 @@ class SqliteStore:
         self._epoch = 0
         self._unsaved_bytes = 0
         self._free_bytes = 0
+        self._pinned_bytes = 0
+        """Of the log, what the last checkpoint could not move: somebody reads what was before."""
 
     # ---- opening and closing -------------------------------------------------------------------
 
@@ -169,15 +175,30 @@ class SqliteStore:
         await self._guarded(self._run_writer(_apply, self._epoch, batch))
         rows = len(batch.added) + len(batch.leased) + len(batch.completed) + len(batch.rewritten)
         payload_bytes = sum([len(row.payload) for row in batch.added])
-        self._unsaved_bytes += (rows + len(batch.removed) + 4) * ROW_BYTES + payload_bytes
+        rows += len(batch.removed)
+        self._unsaved_bytes += COMMIT_BYTES + rows * ROW_BYTES + payload_bytes
 
     def needs_checkpoint(self) -> bool:
         return self._unsaved_bytes >= CHECKPOINT_BYTES
 
     async def checkpoint(self) -> bool:
-        is_whole, self._free_bytes = await self._guarded(self._run_writer(_checkpoint))
+        self._pinned_bytes, self._free_bytes = await self._guarded(self._run_writer(_checkpoint))
         self._unsaved_bytes = 0
-        return is_whole
+        if not self._has_room_for_log:
+            raise StoreFull(
+                f"{self._wal_path} needs the last space of its disk, since a backup or another "
+                "reader of the database keeps it from beginning anew: free some, or end the reader"
+            )
+        return not self._pinned_bytes
+
+    @property
+    def _has_room_for_log(self) -> bool:
+        """What only the log has will have to be written to the database as well, and so will what
+        comes before the next checkpoint. A disk that lacks this room stays full for ever."""
+        if not self._pinned_bytes:
+            return True
+        free_bytes = shutil.disk_usage(self._path.parent).free + self._reserve.size_bytes
+        return free_bytes >= self._pinned_bytes + 2 * CHECKPOINT_BYTES
 
     async def last_batch(self) -> int:
         def read(connection: sqlite3.Connection) -> int:
@@ -205,7 +226,12 @@ class SqliteStore:
         )
 
     async def has_room(self) -> bool:
-        """The reserve could be taken again."""
+        """The reserve could be taken again, and there is room for the log."""
+        if self._pinned_bytes:
+            try:
+                await self.checkpoint()
+            except StoreFull:
+                return False
         self._reserve.take()
         return self._reserve.is_held
 
@@ -306,17 +332,22 @@ def _apply(connection: sqlite3.Connection, epoch: int, batch: Batch) -> None:
         raise
 
 
-def _checkpoint(connection: sqlite3.Connection) -> tuple[bool, int]:
-    """Returns whether the whole log was written back, and the free bytes of the database."""
-    row = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    _, log_frames, written_frames = row
-    return log_frames == written_frames, _free_bytes(connection)
+def _checkpoint(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Returns the bytes of the log that could not be moved, and the free ones of the database."""
+    frames: int
+    moved: int
+    page_bytes: int
+    _, frames, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    return (frames - moved) * page_bytes, _free_bytes(connection)
 
 
 def _free_bytes(connection: sqlite3.Connection) -> int:
+    pages: int
+    page_bytes: int
     (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    return int(pages * page_bytes)
+    return pages * page_bytes
 
 
 def _truncate_log(connection: sqlite3.Connection) -> None:

@@ -151,6 +151,20 @@ def _remove_from(table: str, column: str) -> str:
     return f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"
 
 
+# The name of a queue and the id of a session never change: their indexes are left alone, two pages
+# less in the log of each commit.
+_QUEUE_IS_THERE: Final = (
+    " ON CONFLICT (key) DO UPDATE SET is_paused = excluded.is_paused, "
+    "settings = excluded.settings, rate_full_at_ms = excluded.rate_full_at_ms, "
+    "counts = excluded.counts, clearing = excluded.clearing"
+)
+_SESSION_IS_THERE: Final = (
+    " ON CONFLICT (key) DO UPDATE SET name = excluded.name, "
+    "last_request = excluded.last_request, last_refused = excluded.last_refused, "
+    "seen_at_ms = excluded.seen_at_ms"
+)
+
+
 def _write_queues_and_sessions(connection: sqlite3.Connection, batch: Batch) -> None:
     if batch.queues:
         queues = [
@@ -165,10 +179,12 @@ def _write_queues_and_sessions(connection: sqlite3.Connection, batch: Batch) -> 
             )
             for row in batch.queues
         ]
-        _write(connection, "INSERT OR REPLACE INTO queue", "(?,?,?,?,?,?,?)", queues)
+        _write(connection, "INSERT INTO queue", "(?,?,?,?,?,?,?)", queues, _QUEUE_IS_THERE)
     if batch.queues_removed:
         connection.execute(_remove_from("queue", "key"), (json.dumps(batch.queues_removed),))
     if batch.sessions:
-        _write(connection, "INSERT OR REPLACE INTO session", "(?,?,?,?,?,?)", batch.sessions)
+        _write(
+            connection, "INSERT INTO session", "(?,?,?,?,?,?)", batch.sessions, _SESSION_IS_THERE
+        )
     if batch.sessions_removed:
         connection.execute(_remove_from("session", "key"), (json.dumps(batch.sessions_removed),))

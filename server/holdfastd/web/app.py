@@ -1,5 +1,6 @@
 """The HTTP port: /metrics for Prometheus, /livez and /readyz for supervisors."""
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +10,19 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from holdfastd.web.guard import Admit, refused
 from holdfastd.web.metrics import Form, Metrics
 
 
-def make_app(metrics: Metrics, why_not_ready: Callable[[], str | None]) -> Starlette:
-    """why_not_ready: None = ready."""
+def make_app(
+    metrics: Metrics, why_not_ready: Callable[[], str | None], admit: Admit | None = None
+) -> Starlette:
+    """why_not_ready: None = ready. admit: who may read the metrics; None = everybody."""
 
     async def show_metrics(request: Request) -> Response:
+        why = refused(request, admit)
+        if why is not None:
+            return why
         headers = request.headers
         form = Form.of(headers.get("accept", ""), headers.get("accept-encoding", ""))
         return Response(await metrics.render(form), headers=form.headers)
@@ -41,7 +48,9 @@ def make_app(metrics: Metrics, why_not_ready: Callable[[], str | None]) -> Starl
 class HttpServer(uvicorn.Server):
     """uvicorn inside the daemon's loop; signals are the daemon's."""
 
-    def __init__(self, app: Any, host: str, port: int):
+    def __init__(self, app: Any, host: str, port: int, tls: ssl.SSLContext | None = None):
+        """tls: None = it speaks none."""
+        self._tls = tls
         super().__init__(
             uvicorn.Config(
                 app,
@@ -63,6 +72,7 @@ class HttpServer(uvicorn.Server):
             OSError: the address is in use or not ours.
         """
         self.config.load()
+        self.config.ssl = self._tls
         self.lifespan = self.config.lifespan_class(self.config)
         sock = _bound(self.config.host, self.config.port)
         await self.startup(sockets=[sock])

@@ -1,0 +1,78 @@
+"""What the daemon's commands share: their options, and how they tell what is wrong."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from holdfastd import config
+from holdfastd.access import exposure
+from holdfastd.config import Config, ConfigError
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+
+_DATA: Final = click.option("--data", metavar="DIR", help="Directory of the database.")
+_CONFIG: Final = click.option(
+    "--config",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A TOML file; see config.toml for every key.",
+)
+_LISTEN: Final = click.option("--listen", metavar="HOST:PORT", help="Address for clients.")
+_HTTP: Final = click.option("--http", metavar="HOST:PORT", help="Address for metrics and health.")
+
+
+def serving_options(command: Any) -> Any:
+    return directory_options(_LISTEN(_HTTP(command)))
+
+
+def directory_options(command: Any) -> Any:
+    return _CONFIG(_DATA(command))
+
+
+def reader(path: Path | None, flags: Mapping[str, str | None]) -> Callable[[], Config]:
+    """A function that reads the configuration, as it is then, for a daemon to serve by.
+
+    It raises ConfigError, also for what a daemon must not lay open.
+    """
+    given = {key: text for key, text in flags.items() if text is not None}
+
+    def read() -> Config:
+        found = config.load(path, os.environ, given)
+        problems = exposure.problems(found)
+        if problems:
+            raise ConfigError(problems)
+        return found
+
+    return read
+
+
+def read_or_leave(read: Callable[[], Config]) -> Config:
+    """The configuration; or a line for each problem, and exit code 2."""
+    try:
+        return read()
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"holdfastd: {problem}", err=True)
+        sys.exit(EXIT_USAGE)
+
+
+def load(path: Path | None, data: str | None) -> Config:
+    """For commands that look at the directory and serve nobody."""
+    flags = {} if data is None else {"data.dir": data}
+    return read_or_leave(lambda: config.load(path, os.environ, flags))
+
+
+@contextmanager
+def told(*errors: type[Exception]) -> Iterator[None]:
+    """One line for the operator, and exit code 1."""
+    try:
+        yield
+    except errors as error:
+        click.echo(f"holdfastd: {error}", err=True)
+        sys.exit(EXIT_FAILED)

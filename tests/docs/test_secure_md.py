@@ -1,0 +1,29 @@
+"""docs/secure.md names the roles, the audited commands and the commands for keys as they are."""
+
+import re
+from pathlib import Path
+
+from holdfastd.access.rights import RIGHTS, Role
+from holdfastd.keys_cli import keys
+
+TEXT = (Path(__file__).parents[2] / "docs" / "secure.md").read_text()
+
+
+def test_every_role() -> None:
+    table = TEXT[TEXT.index("| role | may |") :].split("\n\n")[0]
+    assert re.findall(r"^\| (\w+) \|", table, re.MULTILINE)[1:] == [role.value for role in Role]
+
+
+def test_every_audited_command() -> None:
+    audited = {kind.__name__.upper() for kind, right in RIGHTS.items() if right.is_audited}
+    sentence = TEXT[TEXT.index("Commands: `REMOVE`") :].split(";")[0]
+    assert set(re.findall(r"`([A-Z]+)`", sentence)) == audited
+
+
+def test_every_command_and_option_of_keys() -> None:
+    assert set(re.findall(r"^\| `holdfastd keys (\w+)", TEXT, re.MULTILINE)) == set(keys.commands)
+    for command in keys.commands.values():
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--") and option not in ("--config", "--data", "--all"):
+                    assert option in TEXT, (command.name, option)
