@@ -1,45 +1,30 @@
 """Alerts, dashboard and their pages name only what there is."""
 
-import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from support.metrics import exported, series_names
+from support.monitoring import (
+    ALERT_NAMES,
+    ALERTS,
+    ALERTS_TEST,
+    DASHBOARD,
+    RECORDED,
+    ROOT,
+    expressions,
+)
 
-ROOT = Path(__file__).parents[2]
-PROMETHEUS = ROOT / "deploy" / "prometheus"
-GRAFANA = ROOT / "deploy" / "grafana"
-ALERTS = (PROMETHEUS / "alerts.yml").read_text()
-TESTS = (PROMETHEUS / "alerts_test.yml").read_text()
 MONITOR = (ROOT / "docs" / "monitor.md").read_text()
-DASHBOARD = json.loads((GRAFANA / "dashboards" / "holdfast.json").read_text())
 
 OF_PROMETHEUS: Final = {"job", "instance", "le", "alertname", "alertstate", "severity"}
 """Labels that it adds, or that are in no series but buckets."""
-RECORDED = set(re.findall(r"record: (\S+)", ALERTS))
-ALERT_NAMES = re.findall(r"- alert: (\w+)", ALERTS)
-
-
-def expressions(tree: Any) -> Iterator[str]:
-    """Every query of the dashboard: of its panels, variables and annotations."""
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            if key in ("expr", "query", "definition") and isinstance(value, str):
-                yield value
-            else:
-                yield from expressions(value)
-    elif isinstance(tree, list):
-        for each in tree:
-            yield from expressions(each)
 
 
 SOURCES: Final = {
     "alerts.yml": ALERTS,
-    "alerts_test.yml": TESTS,
+    "alerts_test.yml": ALERTS_TEST,
     "monitor.md": MONITOR,
     "holdfast.json": "\n".join(expressions(DASHBOARD)),
 }
@@ -112,10 +97,10 @@ def test_every_section_says_what_it_means_what_to_look_at_and_what_to_do() -> No
 
 
 def test_every_alert_is_tried_out_both_ways() -> None:
-    fires = set(re.findall(r"alertname=\"(\w+)\"", TESTS))
+    fires = set(re.findall(r"alertname=\"(\w+)\"", ALERTS_TEST))
     assert fires == set(ALERT_NAMES)
     for name in RECORDED:
-        assert name in TESTS
+        assert name in ALERTS_TEST
 
 
 def test_links_of_the_page_lead_somewhere() -> None:
