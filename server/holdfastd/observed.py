@@ -17,6 +17,30 @@ COMMAND_SECONDS: Final = COMMIT_SECONDS
 COMMIT_COMMANDS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 LAG_SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
+REJECTED: Final = (
+    "limit",
+    "draining",
+    "protocol_version",
+    "handshake_timeout",
+    "does_not_read",
+    "auth",
+    "tls",
+    "bad_request",
+)
+PROTOCOL_ERRORS: Final = (
+    "bad_frame",
+    "too_large",
+    "unexpected_message",
+    "unknown_command",
+    "schema",
+)
+CHECKPOINTS: Final = ("ok", "busy", "error")
+
+
+def _zeros(keys: tuple[str, ...]) -> Counter[str]:
+    """Those that are known have series from the start: the first rise would not be seen else."""
+    return Counter(dict.fromkeys(keys, 0))
+
 
 @dataclass(slots=True)
 class Observed:
@@ -30,7 +54,7 @@ class Observed:
     commands_waiting: int = 0
     """Commands applied whose batch is not yet durable: in the open batch and in the one in
     flight."""
-    checkpoints: Counter[str] = field(default_factory=lambda: Counter(ok=0, busy=0, error=0))
+    checkpoints: Counter[str] = field(default_factory=lambda: _zeros(CHECKPOINTS))
     """By result: "ok"; "busy" when a reader still needed a part of the log; "error" when there was
     no space (any other error ends the process)."""
     store_full: int = 0
@@ -46,10 +70,10 @@ class Observed:
     """By the same name: from the frame's turn to its answer, which comes when what it did is
     durable. Not of those that wait for something else than us (UNTIMED)."""
     connections_opened: int = 0
-    connections_rejected: Counter[str] = field(default_factory=Counter)
+    connections_rejected: Counter[str] = field(default_factory=lambda: _zeros(REJECTED))
     """By reason: "limit", "draining", "protocol_version", "handshake_timeout", "does_not_read",
     "auth" (no valid key), "tls" (the handshake failed, or there was none)."""
-    protocol_errors: Counter[str] = field(default_factory=Counter)
+    protocol_errors: Counter[str] = field(default_factory=lambda: _zeros(PROTOCOL_ERRORS))
     """By kind: those that close the connection ("bad_frame", "too_large", "unexpected_message"),
     and those that are answered: "unknown_command", and "schema", fields of the wrong form."""
     received_bytes: int = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -184,7 +185,7 @@ async def test_messages_that_are_none_are_counted_by_what_is_wrong(service: Serv
     client.peer.data_received(bytes([0, 0, 0, 4, 0x93, 32, 1, 2]))  # a queue that is a number
     client.peer.data_received(bytes([0, 0, 0, 1, 0xC1]))  # no msgpack
     errors = service.listener.observed.protocol_errors
-    assert errors == {"unknown_command": 1, "schema": 1, "bad_frame": 1}
+    assert errors == Counter(unknown_command=1, schema=1, bad_frame=1)
 
 
 async def test_a_client_of_another_version_is_counted_as_such(service: Service) -> None:
@@ -192,4 +193,4 @@ async def test_a_client_of_another_version_is_counted_as_such(service: Service) 
     peer.connection_made(client)
     identify = wire.Identify({"protocol": 99, "session": "s"})
     peer.data_received(client.client.send_many([identify]))
-    assert service.listener.observed.connections_rejected == {"protocol_version": 1}
+    assert service.listener.observed.connections_rejected == Counter(protocol_version=1)
