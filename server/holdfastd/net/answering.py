@@ -1,8 +1,8 @@
 """How long a connection's requests took and how they ended, counted when they are answered.
 
 The answer is what tells: whether a command was refused is known once the engine has seen it, and
-its time ends when its batch is durable. Costs half a microsecond a request, however many jobs are
-in it.
+its time ends when its batch is durable. Costs 0.7 us a request (bench.observing), however many
+jobs are in it.
 """
 
 from collections.abc import Sequence

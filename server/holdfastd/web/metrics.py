@@ -21,7 +21,7 @@ from holdfastd.web.snapshot import Snapshot, Snapshots
 CACHED_S: Final = 1.0
 """Several who scrape cost no more than one."""
 GZIP_LEVEL: Final = 1
-"""A page of 100 queues is 700 kB: 40 kB in 3 ms; level 9 makes it 25 in 20."""
+"""A page of 100 queues is 540 kB: 32 kB in 1 ms; level 6 makes it 28 in 3, level 9 26 in 66."""
 TEXT_TYPE: Final = choose_encoder("")[1]
 OPENMETRICS_TYPE: Final = openmetrics.CONTENT_TYPE_LATEST
 

@@ -17,7 +17,7 @@ from holdfastd.engine.partition import EngineSettings
 from holdfastd.observed import Observed
 from holdfastd.store.base import StoreStats
 from holdfastd.web.metrics import Form, Metrics
-from holdfastd.web.snapshot import Snapshots
+from holdfastd.web.snapshot import OWN_AT_ONCE, Snapshots
 from support.engine import Driver, W
 
 Samples = dict[tuple[str, ...], float]
@@ -221,6 +221,23 @@ async def test_counters_never_fall_whoever_comes_and_goes() -> None:
                 assert value >= seen.get(key, 0), key
                 seen[key] = value
     assert seen["holdfast_jobs_enqueued_total", OTHER, "accepted"] > 0
+
+
+async def test_a_queue_that_is_folded_while_the_page_is_made_does_not_show_the_counts_of_all() -> (
+    None
+):
+    page = Page(queues_max=2 * OWN_AT_ONCE)
+    for number in range(2 * OWN_AT_ONCE + 10):
+        page.add(f"q{number}")
+    taking = asyncio.create_task(page.metrics._snapshots.take())
+    late = 0
+    while not taking.done():
+        await asyncio.sleep(0)
+        page.add(f"late{late}")
+        late += 1
+    own = [queue for queue in taking.result().queues if queue.name != OTHER]
+    assert len(own) < 90, "some were folded before they were looked at"
+    assert {queue.counters["accepted"] for queue in own} == {1}
 
 
 async def test_folded_queues_are_added_up() -> None:
