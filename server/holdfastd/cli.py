@@ -22,6 +22,7 @@ from holdfastd.cli_options import (
 )
 from holdfastd.clock import SystemClock
 from holdfastd.config import Config
+from holdfastd.healthcheck import healthcheck
 from holdfastd.keys_cli import keys
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def _reader(
 
 
 cli.add_command(keys)
+cli.add_command(healthcheck)
 
 
 # ---- backup --------------------------------------------------------------------------------------

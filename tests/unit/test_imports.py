@@ -24,7 +24,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "holdfastd.audit": ("holdfastd.logs",),
     "holdfastd.tls": ("holdfastd.access",),
     "holdfastd.observed": ("holdfastd.engine",),
-    "holdfastd.backups": ("holdfastd.clock", "holdfastd.logs", "holdfastd.observed"),
+    "holdfastd.backups": (
+        "holdfastd.clock",
+        "holdfastd.config",
+        "holdfastd.logs",
+        "holdfastd.observed",
+    ),
     "holdfastd.store": ("holdfastd.store", "holdfastd.engine"),
     "holdfastd.pipeline": (
         "holdfastd.engine",
