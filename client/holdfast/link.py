@@ -258,7 +258,7 @@ class Link:
             await self._see_closed(connection)
 
     async def _see_closed(self, connection: "_Connection") -> None:
-        """TLS says goodbye on both sides: a loop that ended before that would leave it half open."""
+        """TLS says goodbye on both sides: a loop that ended before would leave it half open."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._lost.wait()
