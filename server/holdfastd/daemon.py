@@ -275,7 +275,8 @@ def _on_stray_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     error = context.get("exception")
     if isinstance(error, InvariantError):
         _end_broken(error)
-    log.error("%s", context.get("message"), exc_info=error)
+    text = context.get("message", "an error in a callback")
+    logs.event(log, logging.ERROR, "callback_failed", text, exc_info=error)
 
 
 def _end_broken(error: Exception) -> NoReturn:
@@ -283,7 +284,8 @@ def _end_broken(error: Exception) -> NoReturn:
     if isinstance(error, StoreError):
         logs.event(log, logging.CRITICAL, "store_broken", f"the store broke: {error}")
     else:
-        log.critical("a bug: memory cannot be trusted any more", exc_info=error)
+        text = "a bug: memory cannot be trusted any more"
+        logs.event(log, logging.CRITICAL, "bug", text, exc_info=error)
     os._exit(EXIT_BROKEN)
 
 
@@ -313,7 +315,7 @@ def serve(settings: config.Config, reread: Callable[[], config.Config]) -> int:
     try:
         uvloop.run(_run(settings, reread))
     except StartError as error:
-        print(f"holdfastd: {error}", file=sys.stderr)  # noqa: T201 - for the operator
+        logs.event(log, logging.CRITICAL, "not_started", str(error))
         return EXIT_NOT_STARTED
     return 0
 
