@@ -30,6 +30,7 @@ from holdfastd.reloading import Plan
 from holdfastd.service import Service, listener_settings
 from holdfastd.store.base import StoreError, StoreRefused
 from holdfastd.store.sqlite import SqliteStore
+from holdfastd.store.upgrade import Upgrade, Upgrading
 from holdfastd.web.app import HttpServer, make_app
 from holdfastd.web.metrics import Metrics
 
@@ -69,7 +70,8 @@ class Daemon:
             self._in_force = InForce(settings, reread, self._clock, self._observed)
         except UNUSABLE as error:
             raise StartError(str(error)) from error
-        store = SqliteStore(settings.data.dir, settings.data.reserve_bytes)
+        upgrading = Upgrading(settings.backup.dir, self._clock.now_ms, _on_upgrade)
+        store = SqliteStore(settings.data.dir, settings.data.reserve_bytes, upgrading)
         self._service = Service(
             settings,
             store,
@@ -267,6 +269,23 @@ async def _or_end(run: Callable[[], Awaitable[None]]) -> None:
         await run()
     except Exception as error:
         _end_broken(error)
+
+
+def _on_upgrade(upgrade: Upgrade) -> None:
+    said = "was backed up before to" if upgrade.is_made else "is first backed up to"
+    text = (
+        f"the database is migrated from schema {upgrade.from_schema} to {upgrade.to_schema}; it "
+        f"{said} {upgrade.backup}"
+    )
+    logs.event(
+        log,
+        logging.INFO,
+        "upgrading",
+        text,
+        from_schema=upgrade.from_schema,
+        to_schema=upgrade.to_schema,
+        backup=upgrade.backup,
+    )
 
 
 def _on_stray_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
