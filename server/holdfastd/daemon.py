@@ -123,13 +123,14 @@ class Daemon:
             StartError: it could not start. StoreError: the store broke; end the process at once.
         """
         started = self._clock.monotonic()
+        loop = asyncio.get_running_loop()
+        # Done when it serves; without a handler it would be the end of a long recovery.
+        loop.add_signal_handler(signal.SIGHUP, self._in_force.ask_reload)
         try:
             await self._pipeline.open()
         except StoreRefused as error:
             raise StartError(str(error)) from error
-        loop = asyncio.get_running_loop()
         loop.set_exception_handler(_on_stray_error)
-        loop.add_signal_handler(signal.SIGHUP, self._in_force.ask_reload)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_or_end(self._pipeline.run))

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from holdfastd.web.bounded import BoundedHttp
 from holdfastd.web.guard import Admit, refused
 from holdfastd.web.metrics import CONTENT_TYPE, Metrics
 
@@ -54,7 +55,7 @@ class HttpServer(uvicorn.Server):
                 app,
                 host=host,
                 port=port,
-                http="h11",
+                http=BoundedHttp,
                 ws="none",
                 lifespan="off",
                 access_log=False,
