@@ -117,9 +117,11 @@ class SqliteStore:
             await self._guarded(self._reader.run(_prepare_reader))
             self._lock.mark_unclean()
             self._reserve.take()
-        except BaseException:
+        except BaseException as error:
             await self._close_connections()
             self._lock.release()
+            if isinstance(error, StoreFull):
+                raise StoreRefused(f"{error}, and start again") from error
             raise
         return recovered
 
