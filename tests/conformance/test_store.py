@@ -53,8 +53,9 @@ from holdfastd.store.base import (
     StoreDeposed,
     StoreRefused,
 )
+from holdfastd.store.files import DATABASE_NAME
 from holdfastd.store.memory import Disk, MemoryStore
-from holdfastd.store.sqlite import DATABASE_NAME, SqliteStore
+from holdfastd.store.sqlite import SqliteStore
 
 Q = QueueKey(1)
 COUNTS = (0, 1, 2, 3, 0, 4, 5, 0)
