@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from holdfastd import VERSION, config
+from holdfastd import VERSION
 from holdfastd.cli_options import (
     directory_options,
     load,
@@ -22,6 +22,7 @@ from holdfastd.cli_options import (
 )
 from holdfastd.clock import SystemClock
 from holdfastd.config import Config
+from holdfastd.config_cli import check_config, config_group
 from holdfastd.keys_cli import keys
 
 if TYPE_CHECKING:
@@ -50,21 +51,14 @@ def serve(path: Path | None, data: str | None, listen: str | None, http: str | N
     sys.exit(daemon.serve(read_or_leave(read), read))
 
 
-@cli.command("check-config")
-@serving_options
-def check_config(path: Path | None, data: str | None, listen: str | None, http: str | None) -> None:
-    """Say whether the configuration can be used, and what is in force."""
-    found = read_or_leave(_reader(path, data, listen, http))
-    for key, value in config.flatten(found).items():
-        click.echo(f"{key} = {json.dumps(value)}")
-
-
 def _reader(
     path: Path | None, data: str | None, listen: str | None, http: str | None
 ) -> Callable[[], Config]:
     return reader(path, {"data.dir": data, "tcp.listen": listen, "http.listen": http})
 
 
+cli.add_command(check_config)
+cli.add_command(config_group)
 cli.add_command(keys)
 
 
