@@ -20,11 +20,14 @@ import click
 from holdfast.errors import HoldfastError, MisuseError, PeerError, Refused, Unreachable
 from holdfast.options import Backoff
 from holdfast.sync import Job, Queue
+from holdfast.top import ORDERS
 from holdfast.wire.constants import STATE_NAMES
 
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
+INTERVAL_S_MIN: Final = 0.1
+"""Of `top`: counting is cheap, but not for nothing. Arbitrary."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
@@ -195,6 +198,27 @@ def queues(ctx: click.Context, as_json: bool) -> None:
         numbers = " ".join(f"{counts[state]:>9,}" for state in states)
         paused = "  paused" if counts["paused"] else ""
         click.echo(f"{name:<{width}} {numbers} {counts['workers']:>8}{paused}")
+
+
+@cli.command()
+@click.option("--once", "is_once", is_flag=True, help="Print once, and end.")
+@click.option("--sort", "order", type=click.Choice(list(ORDERS)), default="waiting")
+@click.option("--interval", type=Duration(), default=1.0, help="Between two looks; default 1s.")
+@_json_option
+@click.pass_context
+@_guarded
+def top(ctx: click.Context, interval: float, order: str, is_once: bool, as_json: bool) -> None:
+    """Show all queues and what happens in them, each second.
+
+    Keys: q or Ctrl-C ends, s sorts by the next column. Where the output is no terminal, and with
+    --json, it is printed once. Rates are of all that happened between two looks, so even a single
+    print takes one interval.
+    """
+    from holdfast import top_cli  # what it needs of a terminal is not there on Windows
+
+    if interval < INTERVAL_S_MIN:
+        raise MisuseError(f"--interval must be at least {INTERVAL_S_MIN:g} s, not {interval:g}")
+    top_cli.run(_queue(ctx, "any"), interval, order, is_once=is_once, as_json=as_json)
 
 
 @cli.command()
