@@ -16,6 +16,7 @@ from functools import wraps
 from typing import Any, Final, TypeVar
 
 import click
+from click.shell_completion import get_completion_class
 
 from holdfast.errors import HoldfastError, MisuseError, PeerError, Refused, Unreachable
 from holdfast.options import Backoff
@@ -28,6 +29,8 @@ EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
 INTERVAL_S_MIN: Final = 0.1
 """Of `top`: counting is cheap, but not for nothing. Arbitrary."""
+COMPLETION_S: Final = 1.0
+"""To ask for the names of queues when Tab is pressed: somebody is waiting."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
@@ -102,6 +105,18 @@ def _job_map(job: Job) -> dict[str, Any]:
     return asdict(job)
 
 
+def _queue_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """For the shell: the queues that there are; none if they cannot be had at once."""
+    parent = ctx.parent
+    given = {**(parent.params if parent else {}), "timeout": COMPLETION_S}
+    try:
+        found = Queue("any", **given).all_queues()
+    except HoldfastError:
+        return []
+    return [name for name in found if name.startswith(incomplete)]
+
+
+_queue_argument = click.argument("queue", shell_complete=_queue_names)
 _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document per line.")
 
 
@@ -109,7 +124,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON do
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("name")
 @click.argument("data", default="null")
 @click.option("--id", help="Adding the same id again adds nothing.")
@@ -145,7 +160,7 @@ def add(
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("id")
 @_json_option
 @click.pass_context
@@ -166,7 +181,7 @@ def job(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("state", type=click.Choice(list(STATE_NAMES)))
 @click.option("--limit", type=int, default=50, show_default=True)
 @_json_option
@@ -222,7 +237,7 @@ def top(ctx: click.Context, interval: float, order: str, is_once: bool, as_json:
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @_json_option
 @click.pass_context
 @_guarded
@@ -237,7 +252,7 @@ def counts(ctx: click.Context, queue: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.option("--after", type=int, help="Number of the last event seen.")
 @_json_option
 @click.pass_context
@@ -257,7 +272,7 @@ def tail(ctx: click.Context, queue: str, after: int | None, as_json: bool) -> No
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("ids", nargs=-1, required=True)
 @click.pass_context
 @_guarded
@@ -267,7 +282,7 @@ def retry(ctx: click.Context, queue: str, ids: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("ids", nargs=-1, required=True)
 @click.pass_context
 @_guarded
@@ -277,7 +292,7 @@ def promote(ctx: click.Context, queue: str, ids: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("ids", nargs=-1, required=True)
 @click.option("--active", is_flag=True, help="Remove active jobs; their workers are told to stop.")
 @click.pass_context
@@ -288,7 +303,7 @@ def remove(ctx: click.Context, queue: str, ids: tuple[str, ...], active: bool) -
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.pass_context
 @_guarded
 def pause(ctx: click.Context, queue: str) -> None:
@@ -297,7 +312,7 @@ def pause(ctx: click.Context, queue: str) -> None:
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.pass_context
 @_guarded
 def resume(ctx: click.Context, queue: str) -> None:
@@ -325,3 +340,18 @@ def worker(target: str) -> None:
     if not isinstance(runner, Worker):
         raise MisuseError(f"{target} is {type(runner).__name__}, not a holdfast.Worker")
     runner.run()
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script with which SHELL completes commands, options and names of queues.
+
+    \b
+    bash: eval "$(holdfast completion bash)"       in ~/.bashrc
+    zsh:  eval "$(holdfast completion zsh)"        in ~/.zshrc, after compinit
+    fish: holdfast completion fish | source        in ~/.config/fish/config.fish
+    """  # noqa: D301 - click takes the control character for: keep these lines
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(cli, {}, "holdfast", "_HOLDFAST_COMPLETE").source())

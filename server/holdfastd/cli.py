@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.shell_completion import get_completion_class
 
 from holdfastd import VERSION
 from holdfastd.cli_options import (
@@ -60,6 +61,21 @@ def _reader(
 cli.add_command(check_config)
 cli.add_command(config_group)
 cli.add_command(keys)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script with which SHELL completes commands and options.
+
+    \b
+    bash: eval "$(holdfastd completion bash)"      in ~/.bashrc
+    zsh:  eval "$(holdfastd completion zsh)"       in ~/.zshrc, after compinit
+    fish: holdfastd completion fish | source       in ~/.config/fish/config.fish
+    """  # noqa: D301 - click takes the control character for: keep these lines
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(cli, {}, "holdfastd", "_HOLDFASTD_COMPLETE").source())
 
 
 # ---- backup --------------------------------------------------------------------------------------
