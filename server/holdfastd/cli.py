@@ -24,6 +24,7 @@ from holdfastd.cli_options import (
 from holdfastd.clock import SystemClock
 from holdfastd.config import Config
 from holdfastd.config_cli import check_config, config_group
+from holdfastd.doctor_cli import doctor
 from holdfastd.keys_cli import keys
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def _reader(
 
 cli.add_command(check_config)
 cli.add_command(config_group)
+cli.add_command(doctor)
 cli.add_command(keys)
 
 
