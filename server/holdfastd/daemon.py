@@ -32,6 +32,7 @@ from holdfastd.store.base import StoreError, StoreRefused
 from holdfastd.store.sqlite import SqliteStore
 from holdfastd.web.app import HttpServer, make_app
 from holdfastd.web.metrics import Metrics
+from holdfastd.web.snapshot import Snapshots
 
 log = logging.getLogger("holdfastd")
 
@@ -84,7 +85,7 @@ class Daemon:
         self._pipeline.on_stall = self._on_stall
         self._pipeline.on_jump = self._on_jump
         self._listener = self._service.listener
-        metrics = Metrics(
+        snapshots = Snapshots(
             self._pipeline.engine,
             self._observed,
             lambda: self._listener.connections,
@@ -92,8 +93,8 @@ class Daemon:
             lambda: self._why_not_ready is None,
             self._clock.now_ms,
             self._clock.monotonic,
-            settings.metrics.queues_max,
         )
+        metrics = Metrics(snapshots, self._clock.monotonic)
         app = make_app(metrics, lambda: self._why_not_ready, self._in_force.door.admit_bearer)
         has_tls = exposure.http_has_tls(settings)
         http = settings.http.listen

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from holdfastd.web.bounded import BoundedHttp
 from holdfastd.web.guard import Admit, refused
-from holdfastd.web.metrics import CONTENT_TYPE, Metrics
+from holdfastd.web.metrics import Form, Metrics
 
 
 def make_app(
@@ -24,7 +24,9 @@ def make_app(
         why = refused(request, admit)
         if why is not None:
             return why
-        return Response(await metrics.render(), media_type=CONTENT_TYPE)
+        headers = request.headers
+        form = Form.of(headers.get("accept", ""), headers.get("accept-encoding", ""))
+        return Response(await metrics.render(form), headers=form.headers)
 
     async def livez(request: Request) -> Response:
         return PlainTextResponse("alive\n")
