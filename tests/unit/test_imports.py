@@ -24,6 +24,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "holdfastd.audit": ("holdfastd.logs",),
     "holdfastd.tls": ("holdfastd.access",),
     "holdfastd.observed": ("holdfastd.engine",),
+    "holdfastd.doctor": (
+        "holdfastd.doctor",
+        "holdfastd.store",
+        "holdfastd.access",
+        "holdfastd.backups",
+        "holdfastd.clock",
+        "holdfastd.config",
+        "holdfastd.tls",
+        "holdfastd.VERSION",
+        "holdfast.wire",
+    ),
     "holdfastd.backups": ("holdfastd.clock", "holdfastd.logs", "holdfastd.observed"),
     "holdfastd.store": ("holdfastd.store", "holdfastd.engine"),
     "holdfastd.pipeline": (
