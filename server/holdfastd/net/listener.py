@@ -95,17 +95,22 @@ class Listener:
 
     # ---- life ----------------------------------------------------------------------------------
 
-    async def start(self) -> tuple[str, int]:
-        """Listen. Returns the address. Raises OSError if it is in use or not ours."""
+    async def start(self, listening: socket.socket | None = None) -> tuple[str, int]:
+        """Listen, or accept from one that does. Returns the address.
+
+        Raises:
+            OSError: it is in use or not ours.
+        """
         host, port = self._settings.host, self._settings.port
         if self._tls is not None:
-            sockets = await listening_on(host, port, BACKLOG)
+            sockets = [listening] if listening else await listening_on(host, port, BACKLOG)
             address = sockets[0].getsockname()
             self._server = self._tls_port(sockets, self._tls)
             self._server.start()
         else:
             loop = asyncio.get_running_loop()
-            server = await loop.create_server(lambda: Peer(self), host, port, backlog=BACKLOG)
+            where = {"sock": listening} if listening else {"host": host, "port": port}
+            server = await loop.create_server(lambda: Peer(self), **where, backlog=BACKLOG)
             address = server.sockets[0].getsockname()
             self._server = server
         return address[0], address[1]
