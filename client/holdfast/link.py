@@ -13,6 +13,8 @@ these rules (protocol.md, Sessions):
 - the server does not know the session any more: everything above 0, ids as text.
 
 A request that is refused as DRAINING stays unanswered: it goes to the server that comes next.
+A server that said GOAWAY is expected back: the end of its connection is no news, unless it stays
+away.
 
 What belongs to the connection (subscription, listening) is renewed by `on_open`, before the rest.
 Nothing here blocks; messages of one loop tick leave in one write.
@@ -48,6 +50,9 @@ CLIENT_NAME: Final = "holdfast-python 0.1.0"
 PENDING_MAX: Final = 10_000
 """Unanswered requests; further calls wait for room."""
 
+AWAY_S: Final = 10.0
+"""How long a server that said GOAWAY may be away without a word about it: the grace that workers
+have by default. Until then a restart has cost nothing but time."""
 LEASES_NAMED_MAX: Final = 500
 """Tokens of up to 9 bytes within the 8 KiB that a server reads before WELCOME. Leases that are held
 and not named are pushed again with the same token; the worker knows them."""
@@ -124,6 +129,8 @@ class Link:
         """A connection is open; `lost` are the leases that the server no longer has."""
         self.on_lost: Callable[[str], None] = lambda why: None
         """The connection broke, or could not be made; called at each change for the worse."""
+        self.on_goaway: Callable[[], None] = lambda: None
+        """The server goes down and is expected back; `on_lost` comes only if it stays away."""
         self.on_jobs: Callable[[list[Any]], None] = lambda items: None
         self.on_cancel: Callable[[list[Any]], None] = lambda items: None
         self.on_events: Callable[[str, list[Any]], None] = lambda queue, events: None
@@ -151,6 +158,8 @@ class Link:
         self._room.set()
         self._is_closed = False
         self._was_lost_said = False
+        self._expected_until: float | None = None
+        """By the loop's clock: when a server that goes down should be back; None = it does not."""
 
     # ---- calls -----------------------------------------------------------------------------
 
@@ -290,6 +299,9 @@ class Link:
 
     def _note_lost(self, why: str) -> None:
         self.last_error = why
+        until = self._expected_until
+        if until is not None and asyncio.get_running_loop().time() < until:
+            return
         if not self._is_closed and not self._was_lost_said:
             self._was_lost_said = True
             self.on_lost(why)
@@ -340,6 +352,7 @@ class Link:
         self.heartbeat_s = info["heartbeat_ms"] / 1000
         self._connection = connection
         self._was_lost_said = False
+        self._expected_until = None
         last_request, last_refused = info["last_request"], info["last_refused"]
         unanswered = [item for item in self._pending.items() if not item[1].future.done()]
         self.on_open(list(info.get("lost") or ()))
@@ -385,6 +398,9 @@ class Link:
             self.on_cancel(message.items)
         elif isinstance(message, wire.Events):
             self.on_events(message.queue, message.events)
+        elif isinstance(message, wire.Goaway):
+            self._expected_until = asyncio.get_running_loop().time() + AWAY_S
+            self.on_goaway()
         elif isinstance(message, wire.Error):
             self._refused(message)
 
@@ -441,6 +457,8 @@ class _Connection(asyncio.Protocol):
         elif isinstance(message, wire.Welcome):
             if not self.welcome.done():
                 self.welcome.set_result(message)
+        elif isinstance(message, wire.Goaway):
+            self._link.received(message)
         elif isinstance(message, wire.Error):
             self._refuse(message)
 

@@ -186,6 +186,11 @@ class Listener:
             peer.stop_reading(STORE_BEHIND)
         return self._last_number
 
+    def why_not_opened(self) -> tuple[ErrorCode, str]:
+        if self._is_draining:  # it was accepted in the very moment
+            return ErrorCode.DRAINING, "the server is going down: connect again"
+        return ErrorCode.BUSY, "too many connections: try again later"
+
     def closed(self, peer: Peer) -> None:
         self._peers.pop(peer.number, None)
         self.reader.go_on(peer.number)
