@@ -160,6 +160,8 @@ class Link:
         self._was_lost_said = False
         self._expected_until: float | None = None
         """By the loop's clock: when a server that goes down should be back; None = it does not."""
+        self._is_leaving = False
+        """The server has said so on this connection; it may yet say WELCOME."""
 
     # ---- calls -----------------------------------------------------------------------------
 
@@ -308,6 +310,7 @@ class Link:
 
     async def _connect(self, timeout_s: float) -> tuple["_Connection", wire.Welcome]:
         loop = asyncio.get_running_loop()
+        self._is_leaving = False
         async with asyncio.timeout(timeout_s):
             try:
                 _, connection = await loop.create_connection(
@@ -352,7 +355,8 @@ class Link:
         self.heartbeat_s = info["heartbeat_ms"] / 1000
         self._connection = connection
         self._was_lost_said = False
-        self._expected_until = None
+        if not self._is_leaving:
+            self._expected_until = None
         last_request, last_refused = info["last_request"], info["last_refused"]
         unanswered = [item for item in self._pending.items() if not item[1].future.done()]
         self.on_open(list(info.get("lost") or ()))
@@ -399,6 +403,7 @@ class Link:
         elif isinstance(message, wire.Events):
             self.on_events(message.queue, message.events)
         elif isinstance(message, wire.Goaway):
+            self._is_leaving = True
             self._expected_until = asyncio.get_running_loop().time() + AWAY_S
             self.on_goaway()
         elif isinstance(message, wire.Error):
