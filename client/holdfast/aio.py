@@ -11,7 +11,16 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from holdfast.access import Access, FilePath, access_of
-from holdfast.errors import Closed, JobFailed, MisuseError, Refused, misuse, refused
+from holdfast.errors import (
+    AccessDenied,
+    Closed,
+    HoldfastError,
+    JobFailed,
+    MisuseError,
+    Refused,
+    misuse,
+    refused,
+)
 from holdfast.ids import new_id
 from holdfast.link import Link
 from holdfast.models import Event, JobInfo, event_of, fill
@@ -236,7 +245,11 @@ class Queue:
 
     async def events(self, after: int | None = None) -> AsyncIterator[Event]:
         """What happens to the queue, from now on or after the event of that number. Goes on over
-        reconnects; an event of kind `missed` says that some are no longer kept."""
+        reconnects; an event of kind `missed` says that some are no longer kept.
+
+        Raises:
+            AccessDenied: the key is not for that, or no longer good. PeerError.
+        """
         stream = _EventStream(self._new_link(), self.name, after)
         try:
             while True:
@@ -371,8 +384,9 @@ class _EventStream:
         self._link = link
         self._queue = queue
         self._last = after
-        self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_WAITING_MAX)
+        self._events: asyncio.Queue[Event | HoldfastError] = asyncio.Queue(EVENTS_WAITING_MAX)
         link.on_open = self._listen
+        link.on_refused = self._put
         link.on_events = self._received
         link.start()
 
@@ -381,7 +395,12 @@ class _EventStream:
         future.add_done_callback(self._listening)
 
     def _listening(self, future: "asyncio.Future[Any]") -> None:
-        if future.cancelled() or future.exception() or not future.result():
+        if future.cancelled():
+            return
+        error = future.exception()
+        if isinstance(error, AccessDenied):
+            self._put(error)
+        if error is not None or not future.result():
             return
         if future.result()["missed"]:
             self._put(Event(0, "missed", None, self._queue, None, None, {}))
@@ -393,13 +412,17 @@ class _EventStream:
             self._last = wire_event[0]
             self._put(event_of(queue, wire_event))
 
-    def _put(self, event: Event) -> None:
+    def _put(self, event: Event | HoldfastError) -> None:
         if self._events.full():
             self._events.get_nowait()
         self._events.put_nowait(event)
 
     async def next(self) -> Event:
-        return await self._events.get()
+        """Raises what the server refused it with, when all before it was taken."""
+        event = await self._events.get()
+        if isinstance(event, HoldfastError):
+            raise event
+        return event
 
     async def close(self) -> None:
         await self._link.close()

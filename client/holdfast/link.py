@@ -131,6 +131,8 @@ class Link:
         """The connection broke, or could not be made; called at each change for the worse."""
         self.on_goaway: Callable[[], None] = lambda: None
         """The server goes down and is expected back; `on_lost` comes only if it stays away."""
+        self.on_refused: Callable[[HoldfastError], None] = lambda error: None
+        """The server refuses us, or is none: it will be tried again, and waiting does not help."""
         self.on_jobs: Callable[[list[Any]], None] = lambda items: None
         self.on_cancel: Callable[[list[Any]], None] = lambda items: None
         self.on_events: Callable[[str, list[Any]], None] = lambda queue, events: None
@@ -285,6 +287,7 @@ class Link:
                     self._denied = error
                 if isinstance(error, PeerError | AccessDenied | MisuseError):
                     self._fail_all(error)
+                    self.on_refused(error)
                 continue
             failures = (
                 1  # the next attempt waits a little, so that many clients do not come at once

@@ -77,8 +77,13 @@ class AuditLog:
 
 
 def _opened(path: Path) -> int:
+    is_new = not path.exists()
     try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, MODE)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, MODE)
+        if is_new and os.geteuid() == 0:  # of `holdfastd keys`, run before the daemon's start
+            directory = path.parent.stat()
+            os.fchown(descriptor, directory.st_uid, directory.st_gid)
+        return descriptor
     except OSError as error:
         raise AuditError(
             f"audit.file = {path} cannot be written ({error.strerror}): make its directory, and "

@@ -87,6 +87,22 @@ class OneOf:
         return self.check(text)
 
 
+class Switch:
+    """On or off."""
+
+    allowed = "true or false"
+
+    def check(self, value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        raise ValueError
+
+    def parse(self, text: str) -> bool:
+        if text in ("true", "false"):
+            return text == "true"
+        raise ValueError
+
+
 class Directory:
     allowed = "the path of a directory"
 
@@ -140,7 +156,7 @@ class HostPort:
 # ---- the keys ------------------------------------------------------------------------------------
 
 
-def key(default: str | int, rule: Rule) -> Any:
+def key(default: str | int | bool, rule: Rule) -> Any:
     """A field of a section. default: as it would stand in config.toml."""
     return field(default=rule.check(default), metadata={"rule": rule, "default": default})
 
@@ -247,8 +263,12 @@ class Leases:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    queues_max: int = key(300, Whole(0, 10_000))
-    """Queues with series of their own; the others are summed up as queue="_other"."""
+    queues_max: int = key(100, Whole(0, 10_000))
+    """Queues up to which each has series of its own; with more, ever fewer: see engine.ledger."""
+    per_task: bool = key(False, Switch())
+    """Durations by queue and job name as well."""
+    task_series_max: int = key(100, Whole(1, 10_000))
+    """Pairs of queue and job name with series of their own, if per_task."""
 
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -426,7 +446,7 @@ def _contradictions(config: Config) -> list[str]:
     return found
 
 
-Flat: TypeAlias = dict[str, str | int]
+Flat: TypeAlias = dict[str, str | int | bool]
 
 
 def flatten(config: Config) -> Flat:

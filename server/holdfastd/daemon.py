@@ -33,6 +33,7 @@ from holdfastd.store.sqlite import SqliteStore
 from holdfastd.supervisor import Supervisor
 from holdfastd.web.app import HttpServer, make_app
 from holdfastd.web.metrics import Metrics
+from holdfastd.web.snapshot import Snapshots
 
 log = logging.getLogger("holdfastd")
 
@@ -93,7 +94,7 @@ class Daemon:
         self._pipeline.on_stall = self._on_stall
         self._pipeline.on_jump = self._on_jump
         self._listener = self._service.listener
-        metrics = Metrics(
+        snapshots = Snapshots(
             self._pipeline.engine,
             self._observed,
             lambda: self._listener.connections,
@@ -101,8 +102,8 @@ class Daemon:
             lambda: self._why_not_ready is None,
             self._clock.now_ms,
             self._clock.monotonic,
-            settings.metrics.queues_max,
         )
+        metrics = Metrics(snapshots, self._clock.monotonic)
         app = make_app(metrics, lambda: self._why_not_ready, self._in_force.door.admit_bearer)
         has_tls = exposure.http_has_tls(settings)
         http = settings.http.listen
@@ -132,14 +133,15 @@ class Daemon:
             StartError: it could not start. StoreError: the store broke; end the process at once.
         """
         started = self._clock.monotonic()
+        loop = asyncio.get_running_loop()
+        # Done when it serves; without a handler it would be the end of a long recovery.
+        loop.add_signal_handler(signal.SIGHUP, self._in_force.ask_reload)
         try:
             async with self._supervisor.recovering():
                 await self._pipeline.open()
         except StoreRefused as error:
             raise StartError(str(error)) from error
-        loop = asyncio.get_running_loop()
         loop.set_exception_handler(_on_stray_error)
-        loop.add_signal_handler(signal.SIGHUP, self._in_force.ask_reload)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_or_end(self._pipeline.run))

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from holdfastd import logs, tls
 from holdfastd.access import exposure
-from holdfastd.access.door import KEYS_LOOK_S, Door
-from holdfastd.access.keys import Keys, KeysError
+from holdfastd.access.door import KEYS_LOOK_S, Door, KeysRead
+from holdfastd.access.keys import KeysError
 from holdfastd.audit import AuditError, AuditLog
 from holdfastd.clock import Clock
 from holdfastd.config import Config, ConfigError
@@ -24,8 +24,9 @@ from holdfastd.reloading import Plan, plan
 
 log = logging.getLogger(__name__)
 
-UNUSABLE: Final = (KeysError, tls.TlsError, AuditError)
-"""What a start or reload may find wrong, besides ConfigError."""
+UNUSABLE: Final = (KeysError, tls.TlsError, AuditError, OSError)
+"""What a start or reload may find wrong, besides ConfigError. OSError: a file that goes away while
+it is looked at."""
 
 
 class Auditing(Protocol):
@@ -46,7 +47,7 @@ class _Read(NamedTuple):
     certificates: tls.Certificates | None
     """None = no port speaks TLS."""
     audit: AuditLog
-    keys: Keys
+    keys: KeysRead
 
 
 class InForce:
@@ -186,7 +187,7 @@ class InForce:
         else:
             self._take_keys(keys, listener)
 
-    def _take_keys(self, keys: Keys, listener: Listener) -> None:
+    def _take_keys(self, keys: KeysRead, listener: Listener) -> None:
         changes = self.door.take(keys)
         if any(changes):
             self._note("KEYS IN FORCE", result="ok", **changes._asdict())

@@ -7,7 +7,9 @@ import getpass
 import json
 import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +22,7 @@ from holdfastd.access.exposure import keys_file
 from holdfastd.access.keys import KeyRecord, Keys, KeysError
 from holdfastd.access.rights import Role
 from holdfastd.audit import AuditError, AuditLog, Entry
-from holdfastd.cli_options import directory_options, load, told
+from holdfastd.cli_options import EXIT_FAILED, directory_options, load, told
 from holdfastd.clock import SystemClock
 from holdfastd.config import Config
 
@@ -37,6 +39,13 @@ class Age(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
         if found is None:
             self.fail(f"{value!r} is no age: use 90s, 10m, 24h, 30d", param, ctx)
         return int(found[1]) * _UNITS_MS[found[2]]
+
+
+_OUT: Final = click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the key to this new file of mode 0600, and not to standard output.",
+)
 
 
 @click.group()
@@ -62,29 +71,31 @@ def keys() -> None:
     help="For which queues, such as 'mail*'; may be given several times. Default: all.",
 )
 @click.option("--expires", type=Age(), help="After how long it is worth nothing, such as 90d.")
+@_OUT
 @directory_options
 def create(
     name: str,
     roles: tuple[str, ...],
     patterns: tuple[str, ...],
     expires: int | None,
+    out: Path | None,
     path: Path | None,
     data: str | None,
 ) -> None:
-    """Make a key for NAME and print it: this once, nobody has it but you.
-
-    The key goes to standard output alone, so that it can be redirected into a file.
-    """
+    """Make a key for NAME and show it, this once: nobody has it but you."""
     now_ms = SystemClock().now_ms()
     wanted = [Role(role) for role in roles]
     queues = patterns or ("*",)
     expires_at_ms = None if expires is None else now_ms + expires
-    key = _change(
-        load(path, data),
-        lambda found: found.create(name, wanted, queues, now_ms, expires_at_ms),
-        lambda key: _entry("KEYS CREATE", name, [key.id], roles=list(roles), queues=list(queues)),
-    )
-    _show_once(key, f"key {key.id} of {name}: {', '.join(roles)} on {', '.join(queues)}")
+    with _shown_once(out) as show:
+        key = _change(
+            load(path, data),
+            lambda found: found.create(name, wanted, queues, now_ms, expires_at_ms),
+            lambda key: _entry(
+                "KEYS CREATE", name, [key.id], roles=list(roles), queues=list(queues)
+            ),
+        )
+        show(key, f"key {key.id} of {name}: {', '.join(roles)} on {', '.join(queues)}")
 
 
 @keys.command("list")
@@ -113,20 +124,26 @@ def list_(is_json: bool, path: Path | None, data: str | None) -> None:
     type=Age(),
     help="The old key is good for so long, such as 24h. Default: until revoked.",
 )
+@_OUT
 @directory_options
-def rotate(name: str, keep: int | None, path: Path | None, data: str | None) -> None:
-    """Make a second key for NAME and print it; the first stays valid for now."""
+def rotate(
+    name: str, keep: int | None, out: Path | None, path: Path | None, data: str | None
+) -> None:
+    """Make a second key for NAME and show it; the first stays valid for now."""
     now_ms = SystemClock().now_ms()
     until_ms = None if keep is None else now_ms + keep
-    key = _change(
-        load(path, data),
-        lambda found: found.rotate(name, now_ms, until_ms),
-        lambda key: _entry("KEYS ROTATE", name, [key.id], old_expires_at_ms=until_ms),
-    )
-    todo = (
-        "when it is no longer used, revoke the old one" if keep is None else "the old one expires"
-    )
-    _show_once(key, f"key {key.id} of {name}, beside the old one: {todo}")
+    with _shown_once(out) as show:
+        key = _change(
+            load(path, data),
+            lambda found: found.rotate(name, now_ms, until_ms),
+            lambda key: _entry("KEYS ROTATE", name, [key.id], old_expires_at_ms=until_ms),
+        )
+        todo = (
+            "when it is no longer used, revoke the old one"
+            if keep is None
+            else "the old one expires"
+        )
+        show(key, f"key {key.id} of {name}, beside the old one: {todo}")
 
 
 @keys.command()
@@ -152,7 +169,7 @@ def _change(config: Config, how: Callable[[Keys], Any], entry: Callable[[Any], E
     file = keys_file(config)
     with told(KeysError, AuditError):
         if not config.auth.keys_file:
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_data_directory(file.parent)
         audit = None if config.audit.file is None else AuditLog(config.audit.file)
         result = keyfile.change(file, how)
     if audit is not None:
@@ -161,14 +178,48 @@ def _change(config: Config, how: Callable[[Keys], Any], entry: Callable[[Any], E
     return result
 
 
+def _make_data_directory(directory: Path) -> None:
+    """As the daemon would: the first key is made before its first start."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise KeysError(f"data.dir = {directory} cannot be made: {error.strerror}") from error
+
+
 def _entry(command: str, name: str, ids: list[str], **details: Any) -> Entry:
     user = f"{getpass.getuser()} (uid {os.getuid()})"
     return {"command": command, "user": user, "name": name, "keys": ids, **details, "result": "ok"}
 
 
-def _show_once(key: Key, what: str) -> None:
-    click.echo(f"{what}. It is shown this once:", err=True)
-    click.echo(key_text(key))
+@contextmanager
+def _shown_once(out: Path | None) -> Iterator[Callable[[Key, str], None]]:
+    """Gives a function that hands the key over, with a sentence on it; the file for it is made
+    before the key is."""
+    if out is None:
+
+        def show(key: Key, what: str) -> None:
+            click.echo(f"{what}. It is shown this once:", err=True)
+            click.echo(key_text(key))
+
+        yield show
+        return
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, keyfile.MODE)
+    except OSError as error:
+        click.echo(f"holdfastd: {out} cannot be made: {error.strerror}: no key was made", err=True)
+        sys.exit(EXIT_FAILED)
+
+    def write(key: Key, what: str) -> None:
+        os.write(descriptor, f"{key_text(key)}\n".encode())
+        click.echo(f"{what}. It is in {out}, and nowhere else", err=True)
+
+    try:
+        yield write
+    except BaseException:
+        out.unlink()
+        raise
+    finally:
+        os.close(descriptor)
 
 
 _WIDTHS: Final = (8, 20, 18, 24, 20, 20)

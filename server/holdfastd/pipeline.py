@@ -301,11 +301,12 @@ class Pipeline:
     async def _checkpoint(self) -> None:
         """One that finds no space is tried again after the next batch."""
         try:
-            await self.store.checkpoint()
+            is_whole = await self.store.checkpoint()
         except StoreFull:
+            self._observed.checkpoints["error"] += 1
             self._note_full()
         else:
-            self._observed.checkpoints += 1
+            self._observed.checkpoints["ok" if is_whole else "busy"] += 1
 
     def _note_full(self) -> None:
         """From now on no job is taken until there is room; answers of workers still are."""

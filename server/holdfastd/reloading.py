@@ -45,6 +45,8 @@ APPLIES: Final[dict[str, Applies]] = {
     "leases.grace_ms": Applies.RESTART,
     "leases.session_ms": Applies.RESTART,
     "metrics.queues_max": Applies.RESTART,
+    "metrics.per_task": Applies.RESTART,
+    "metrics.task_series_max": Applies.RESTART,
     "log.level": Applies.AT_ONCE,
     "log.format": Applies.AT_ONCE,
 }

@@ -47,8 +47,14 @@ class Service:
         tls: Callable[[], ssl.SSLContext] | None = None,
     ):
         """door: who may come in; None = everybody. audit: None = the log. tls: see Listener."""
-        leases = settings.leases
-        engine_settings = EngineSettings(leases.lease_ms, leases.grace_ms, leases.session_ms)
+        leases, metrics = settings.leases, settings.metrics
+        engine_settings = EngineSettings(
+            leases.lease_ms,
+            leases.grace_ms,
+            leases.session_ms,
+            metrics.queues_max,
+            metrics.task_series_max if metrics.per_task else 0,
+        )
         self.pipeline = Pipeline(store, clock, engine_settings, random, observed)
         self.listener = Listener(
             self.pipeline,

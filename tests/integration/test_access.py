@@ -266,6 +266,15 @@ async def test_a_worker_without_the_right_says_so(closed: DaemonProcess) -> None
     await running
 
 
+async def test_who_may_not_listen_is_told_so(closed: DaemonProcess) -> None:
+    worker = another_key(closed, Role.WORKER)
+    for key, words in [(worker, "LISTEN is for producer"), (NO_KEY, "key 00000000 is wrong")]:
+        async with aio.Queue("q", url=closed.url, key=key, timeout=10) as queue:
+            async with asyncio.timeout(5):
+                with pytest.raises(AccessDenied, match=words):
+                    await anext(queue.events())
+
+
 async def test_a_key_file_is_read_again_at_each_connection(
     closed: DaemonProcess, tmp_path: Path
 ) -> None:

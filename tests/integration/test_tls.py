@@ -130,6 +130,30 @@ def test_whoever_speaks_something_else_is_told_at_once(secure: DaemonProcess) ->
         assert b"this port speaks TLS" in http.recv(4096)
 
 
+async def test_what_a_stranger_costs_before_its_handshake_is_done_is_bounded(
+    tmp_path: Path, authority: Authority, config: Callable[..., Path]
+) -> None:
+    file = config(cert_file=authority.issue("server.pem"))
+    limits = "[tcp]\nconnections_max = 3\nhandshake_timeout_ms = 3_000\n"
+    file.write_text(file.read_text() + limits)
+    with started(tmp_path, file) as daemon:
+        url, ca_file = secure_url(daemon), authority.ca_file
+        strangers = [await asyncio.open_connection("127.0.0.1", daemon.port) for _ in range(3)]
+        for _, writer in strangers:
+            writer.write(b"\x16")  # of TLS, and nothing after it
+        one_more, its_writer = await asyncio.open_connection("127.0.0.1", daemon.port)
+        assert await one_more.read() == b"", "there is no room for it"
+        async with asyncio.timeout(10):
+            for reader, _ in strangers:
+                assert await reader.read() == b"", "it had its time"
+        its_writer.close()
+        for _, writer in strangers:
+            writer.close()
+        async with aio.Queue("q", url=url, ca_file=ca_file, timeout=10) as queue:
+            await queue.add("n")
+        await until(lambda: '"event": "tls_failed"' in daemon.log())
+
+
 # ---- certificates that are no good ---------------------------------------------------------------
 
 

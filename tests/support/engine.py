@@ -43,7 +43,10 @@ class Driver:
     by connection.
     """
 
-    def __init__(self, disk: Disk | None = None, seed: int = 1):
+    def __init__(
+        self, disk: Disk | None = None, seed: int = 1, settings: EngineSettings = SETTINGS
+    ):
+        self.settings = settings
         self.disk = disk or Disk()
         self.now_ms = START_MS
         self.monotonic = 1_000.0
@@ -54,7 +57,7 @@ class Driver:
     def start(self) -> None:
         """Start the daemon on what is stored; what was not applied is gone."""
         recovered = self.open_store()
-        self.engine = Engine(SETTINGS, random.Random(self.seed))
+        self.engine = Engine(self.settings, random.Random(self.seed))
         self.engine.recover(
             recovered.epoch,
             (recovered.next_seq, recovered.next_queue, recovered.next_session),

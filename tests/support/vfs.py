@@ -112,6 +112,11 @@ class _Files:
             _CLOSE(self.close),
         )
 
+    @property
+    def is_any_open(self) -> bool:
+        with self._lock:
+            return bool(self._paths)
+
     def open(self, vfs: int, name: int | None, file: int, flags: int, out_flags: int) -> int:
         code: int = self._open(vfs, name, file, flags, out_flags)
         if code == SQLITE_OK and name:
@@ -180,7 +185,7 @@ class _Files:
 
 
 _kept: Final[list[Any]] = []
-"""What SQLite has pointers to, for as long as a file might still be open."""
+"""What SQLite has pointers to, as long as a file is open."""
 
 
 @contextmanager
@@ -196,10 +201,13 @@ def installed(watcher: Watcher) -> Iterator[None]:
     ours.zName = VFS_NAME
     ours.xOpen = c.cast(files.callbacks[0], c.c_void_p)
     ours.xDelete = c.cast(files.callbacks[1], c.c_void_p)
-    _kept.append((files, ours))
+    kept = (files, ours)
+    _kept.append(kept)
     library.sqlite3_vfs_register(c.byref(ours), 1)
     try:
         yield
     finally:
         library.sqlite3_vfs_unregister(c.byref(ours))
         library.sqlite3_vfs_register(c.byref(unix), 1)
+        if not files.is_any_open:  # a thousand watchers, each with its record, are gigabytes
+            _kept.remove(kept)

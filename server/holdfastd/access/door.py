@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import ErrorCode
-from holdfast.wire.credentials import SECRET_BYTES, is_key_id, is_proof, is_secret, parse_key
+from holdfast.wire.credentials import SECRET_BYTES, Key, is_key_id, is_proof, is_secret, parse_key
 from holdfastd import logs
 from holdfastd.access import keyfile
 from holdfastd.access.backoff import FAILURES_MAX, WINDOW_S, BackOff
@@ -38,6 +38,13 @@ class KeyChanges(NamedTuple):
     added: list[str]
     gone: list[str]
     changed: list[str]
+
+
+class KeysRead(NamedTuple):
+    keys: Keys
+    stamp: keyfile.Stamp | None
+    """Of the file when it was read: if it is another one by the time that these are taken, there
+    are news."""
 
 
 class Door:
@@ -102,21 +109,29 @@ class Door:
         """The key file is another one since it was last read."""
         return self._path is not None and keyfile.stamp_of(self._path) != self._stamp
 
-    def read(self) -> Keys:
-        """What is in the file now; the keys in force, if there is none and was none. Raises
-        KeysError."""
-        if self._path is None:
-            return self.keys
-        self._stamp = keyfile.stamp_of(self._path)
-        try:
-            return keyfile.read(self._path)
-        except FileNotFoundError:
-            if self._has_file:
-                raise KeysError(f"the key file {self._path} is gone: put it back") from None
-            return self.keys
+    def read(self) -> KeysRead:
+        """What is in the file now; the keys in force, if there is none and was none. On any thread.
 
-    def take(self, fresh: Keys) -> KeyChanges:
+        Raises:
+            KeysError: and there are no news until the file is another one again.
+        """
+        if self._path is None:
+            return KeysRead(self.keys, None)
+        stamp = keyfile.stamp_of(self._path)
+        try:
+            return KeysRead(keyfile.read(self._path), stamp)
+        except FileNotFoundError:
+            if not self._has_file:
+                return KeysRead(self.keys, stamp)
+            self._stamp = stamp
+            raise KeysError(f"the key file {self._path} is gone: put it back") from None
+        except KeysError:
+            self._stamp = stamp
+            raise
+
+    def take(self, found: KeysRead) -> KeyChanges:
         """From now on these are in force. See `listener.put_out` for those that are in."""
+        fresh, self._stamp = found
         self._has_file = self._has_file or bool(fresh.records)
         changes = _changes(self.keys, fresh)
         self.keys = fresh
@@ -167,10 +182,7 @@ class Door:
                 text = "a key is needed here: send it as Authorization: Bearer KEY"
                 raise Refusal(ErrorCode.NOT_AUTHENTICATED, text)
             return ANYBODY
-        try:
-            key = parse_key(header.removeprefix("Bearer "))
-        except ValueError as error:
-            raise Refusal(ErrorCode.NOT_AUTHENTICATED, f"Authorization: {error}") from None
+        key = _bearer_of(header)
         self._check_not_held(host, key.id)
         record = self._record(key.id)
         digest = record.digest if record is not None else _NO_DIGEST
@@ -236,6 +248,16 @@ class Door:
         ):
             return f"key {identity.key_id} of {identity.name} was changed: connect again"
         return None
+
+
+def _bearer_of(header: str) -> Key:
+    scheme, _, text = header.partition(" ")
+    if scheme.lower() != "bearer":  # it may be a secret: it is not shown
+        raise Refusal(ErrorCode.NOT_AUTHENTICATED, "Authorization must be: Bearer KEY")
+    try:
+        return parse_key(text)
+    except ValueError as error:
+        raise Refusal(ErrorCode.NOT_AUTHENTICATED, f"Authorization: {error}") from None
 
 
 def _credentials(auth: object) -> tuple[str, bytes]:

@@ -64,6 +64,7 @@ class Administering:
     def revoke(self, job: Job, reason: RevokeReason) -> None:
         """End an active job's lease from outside, and tell its worker."""
         session = self._partition.sessions_by_key[job.session]
+        self._partition.queues_by_key[job.queue].stats.attempts_cancelled += 1
         self._partition.end_lease(job)
         if session.connection is not None:
             self._partition.open.revoke(session.connection, job.token, reason)

@@ -34,7 +34,8 @@ from holdfastd.engine.changes import (
 from holdfastd.engine.commands import Command, Held
 from holdfastd.engine.dispatch import Dispatcher
 from holdfastd.engine.head import NOTHING
-from holdfastd.engine.model import QueueKey, Seq, SessionKey, State
+from holdfastd.engine.ledger import Ledger
+from holdfastd.engine.model import Job, QueueKey, Seq, SessionKey, State
 from holdfastd.engine.openbatch import OpenBatch
 from holdfastd.engine.outputs import Answer, AnswerItems, Output, Refusal, Refuse
 from holdfastd.engine.partition import (
@@ -335,6 +336,7 @@ class Engine:
                 Refusal.DRAINING: "the server is going down: connect again and send it again",
             }
             session.last_refused = request
+            self._producing.note_rejected(command.queue, len(command.items) + len(command.refused))
             self._refuse(session, request, self.refuses_jobs, why[self.refuses_jobs])
             return
         self._answer_items(session, request, self._producing.enqueue(command, found, moment))
@@ -343,6 +345,7 @@ class Engine:
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
     ) -> None:
         session.last_refused = max(session.last_refused, request)
+        self._producing.note_rejected(command.queue, command.jobs)
         self._partition.store_session(session)
 
     def _wait(
@@ -684,6 +687,15 @@ class Engine:
         """Name of a session's worker; "" = none, or it is gone."""
         session = self._partition.sessions_by_key.get(key)
         return "" if session is None else session.worker
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._partition.ledger
+
+    @property
+    def leased(self) -> Iterable[Job]:
+        """The active jobs, roughly in the order in which they were leased."""
+        return self._partition.leases.values()
 
     @property
     def lease_count(self) -> int:

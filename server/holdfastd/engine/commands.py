@@ -48,6 +48,11 @@ class Enqueue(NamedTuple):
 class Refused(NamedTuple):
     """An ENQUEUE was refused before it came here; its number is that of this command."""
 
+    queue: str
+    """As the client wrote it; need not exist, or be a name."""
+    jobs: int
+    """Items of it."""
+
 
 class Wait(NamedTuple):
     queue: str

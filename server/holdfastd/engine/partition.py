@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from holdfastd.engine.changes import AttemptRow, JobRow, Read
 from holdfastd.engine.events import EventRing, QueueEvent
 from holdfastd.engine.head import Head
+from holdfastd.engine.ledger import Ledger
 from holdfastd.engine.model import (
     FINISHED,
     NO_SESSION,
@@ -71,6 +72,10 @@ class EngineSettings:
     """So long after its connection broke, or after a restart of the daemon."""
     session_ms: int = 24 * 3600 * 1000
     """An absent session without leases is forgotten after that."""
+    own_stats_max: int = 100
+    """Queues up to which each counts for itself; see `engine.ledger`."""
+    task_series_max: int = 0
+    """Pairs of queue and job name that are timed for themselves; 0 = none is."""
 
 
 Found: TypeAlias = dict[tuple[QueueKey, str], Job]
@@ -110,6 +115,7 @@ class Partition:
         self.sessions_by_key: dict[SessionKey, Session] = {}
         self.connections: dict[int, Session] = {}
         self.leases: dict[Token, Job] = {}
+        self.ledger = Ledger(settings.own_stats_max, settings.task_series_max)
         self.delayed = Head(DELAYED_HEAD_JOBS_MAX, bytes_max=None)
         self.is_reading_delayed = False
         self.wanted: dict[Read, Any] = {}
@@ -170,6 +176,7 @@ class Partition:
     def know_queue(self, queue: QueueState) -> None:
         self.queues[queue.name] = queue
         self.queues_by_key[queue.key] = queue
+        self.ledger.open(queue)
 
     def configure(self, queue: QueueState, settings: QueueSettings) -> None:
         if settings.rate != queue.settings.rate:
@@ -184,6 +191,7 @@ class Partition:
             self.last_event = max(self.last_event, queue.ring.last)
         del self.queues[queue.name]
         del self.queues_by_key[queue.key]
+        self.ledger.close(queue)
         self.open.queues.pop(queue, None)
         self.open.queues_removed.append(queue.key)
 

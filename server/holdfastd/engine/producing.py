@@ -32,6 +32,8 @@ class Producing:
         """Add the jobs. Returns the results of the items that were not simply created."""
         partition = self._partition
         results: list[Any] = command.refused
+        if results:
+            self.note_rejected(command.queue, len(results))
         if not command.items:
             return results
         queue = partition.add_queue(command.queue)
@@ -53,6 +55,12 @@ class Producing:
                 self._emit_added(queue, job, moment)
         self._dispatcher.dispatch(queue, moment)
         return results
+
+    def note_rejected(self, name: str, count: int) -> None:
+        """Jobs were not taken. A queue does not come into being for that."""
+        queue = self._partition.queues.get(name)
+        stats = self._partition.ledger.other if queue is None else queue.stats
+        stats.rejected += count
 
     def _emit_added(self, queue: QueueState, job: Job, moment: Moment) -> None:
         details = {"run_at_ms": job.run_at_ms} if job.state is State.DELAYED else {}

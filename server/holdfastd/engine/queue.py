@@ -6,11 +6,11 @@ from holdfastd.engine.changes import Clearing, QueueRow
 from holdfastd.engine.head import NOTHING, Head
 from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.model import Job, QueueKey, QueueSettings, State
-from holdfastd.engine.stats import QueueStats
 
 if TYPE_CHECKING:
     from holdfastd.engine.events import EventRing
     from holdfastd.engine.session import Session
+    from holdfastd.engine.stats import QueueStats
 
 STATE_COUNT: Final = len(State) + 1
 
@@ -54,7 +54,8 @@ class QueueState:
         self.is_pruning = False
         self.rate_timer_at = 0.0
         """Monotonic seconds of the timer that is set for the rate limit; 0 = none."""
-        self.stats = QueueStats()
+        self.stats: QueueStats
+        """Of its own, or shared: the ledger sets it when the queue becomes known."""
 
     @classmethod
     def from_row(cls, row: QueueRow, now_ms: int, monotonic: float) -> "QueueState":
@@ -109,4 +110,10 @@ class QueueState:
     def oldest_waiting_at_ms(self) -> int | None:
         """When the first waiting job was added or became due; None = none, or not read yet."""
         job = self.head.peek()
-        return None if job is None else max(job.created_at_ms, job.run_at_ms)
+        return None if job is None else ready_at_ms(job)
+
+
+def ready_at_ms(job: Job) -> int:
+    """When a waiting job was added or became due."""
+    created_at_ms, run_at_ms = job.created_at_ms, job.run_at_ms
+    return created_at_ms if created_at_ms >= run_at_ms else run_at_ms

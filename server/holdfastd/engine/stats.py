@@ -1,6 +1,7 @@
 """Counters of one queue since the daemon's start, kept by the engine for the metrics page.
 
-Plain numbers, so that counting costs nanoseconds; `web.metrics` gives them their Prometheus names.
+Plain numbers, so that counting costs nanoseconds; `web.families` gives them their Prometheus names.
+Which queue has them for itself is the ledger's (`engine.ledger`).
 """
 
 from bisect import bisect_left
@@ -31,6 +32,12 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def copy(self) -> "Histogram":
+        """As it is now."""
+        copy = Histogram.__new__(Histogram)
+        copy.bounds, copy.counts, copy.total = self.bounds, self.counts.copy(), self.total
+        return copy
+
 
 @dataclass(slots=True)
 class QueueStats:
@@ -38,11 +45,18 @@ class QueueStats:
     """Jobs added."""
     duplicates: int = 0
     """Items of an enqueue whose id existed."""
+    rejected: int = 0
+    """Items of an enqueue that were refused: by themselves, or with the whole of it."""
     completed: int = 0
     """Attempts, and jobs: a completed attempt ends its job."""
     attempts_failed: int = 0
     attempts_lost: int = 0
     attempts_released: int = 0
+    """Given back, to run again at once."""
+    attempts_snoozed: int = 0
+    """Given back, to run again later."""
+    attempts_cancelled: int = 0
+    """Taken away: the job was removed while it ran."""
     jobs_failed: int = 0
     retries: int = 0
     """Failed attempts after which the job runs again."""
@@ -50,6 +64,9 @@ class QueueStats:
     """Jobs put back by a person: redrive."""
     promoted: int = 0
     removed: int = 0
+    """Jobs removed by a person or program, one by one or by a drain."""
+    obliterated: int = 0
+    """Jobs removed with their queue."""
     pruned: int = 0
     throttled_concurrency: int = 0
     """Times that a ready job and a ready worker were held back by the limit."""

@@ -168,10 +168,14 @@ class Sweeping:
         queue = sweep.queue
         queue.clearing = None
         self._partition.open.queues[queue] = None
-        queue.stats.removed += sweep.removed
-        if sweep.clearing.forget_queue and not any(queue.counts):
+        is_gone = sweep.clearing.forget_queue and not any(queue.counts)
+        if is_gone:
             self._partition.forget_queue(queue)
+        if sweep.clearing.forget_queue:
+            queue.stats.obliterated += sweep.removed
         else:
+            queue.stats.removed += sweep.removed
+        if not is_gone:
             self._partition.emit(queue, EventNumber.DRAINED, moment, None, {})
             self._dispatcher.dispatch(queue, moment)
         sweep.done(sweep.removed)

@@ -78,7 +78,10 @@ class Working:
         self._partition.open.body_bytes += len(result or b"")
         stats = queue.stats
         stats.completed += 1
-        stats.duration_seconds_completed.observe(_ran_seconds(job, moment))
+        ran_seconds = _ran_seconds(job, moment)
+        stats.duration_seconds_completed.observe(ran_seconds)
+        if partition.ledger.tasks is not None:
+            partition.ledger.tasks.observe(queue.name, job.name, ran_seconds)
         if queue.ring is not None:
             partition.emit(queue, EventNumber.COMPLETED, moment, job, {})
             partition.emit_drained_if_empty(queue, moment)
@@ -107,7 +110,10 @@ class Working:
         partition = self._partition
         stats = queue.stats
         stats.attempts_failed += 1
-        stats.duration_seconds_failed.observe(_ran_seconds(job, moment))
+        ran_seconds = _ran_seconds(job, moment)
+        stats.duration_seconds_failed.observe(ran_seconds)
+        if partition.ledger.tasks is not None:
+            partition.ledger.tasks.observe(queue.name, job.name, ran_seconds)
         partition.note_attempt(
             job, job.token, job.attempt, AttemptOutcome.FAILED, error, moment, worker
         )
@@ -142,11 +148,12 @@ class Working:
         partition = self._partition
         partition.end_lease(job)
         job.releases += 1
-        queue.stats.attempts_released += 1
         if delay_ms > 0:
+            queue.stats.attempts_snoozed += 1
             partition.delay(queue, job, Event.RELEASE_LATER, moment.now_ms + delay_ms)
             kind = EventNumber.DELAYED
         else:
+            queue.stats.attempts_released += 1
             partition.wait_again(queue, job, Event.RELEASE)
             kind = EventNumber.WAITING
         partition.emit(queue, kind, moment, job, {"released": True})

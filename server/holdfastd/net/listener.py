@@ -20,8 +20,8 @@ from holdfast.wire.constants import (
 from holdfastd import VERSION
 from holdfastd.access.door import Door
 from holdfastd.engine.model import QueueSettings
-from holdfastd.engine.outputs import Displace, Output, Refuse, Show, Welcome
-from holdfastd.net.answers import ERROR_CODE_OF, messages_of
+from holdfastd.engine.outputs import Displace, Output, Show, Welcome
+from holdfastd.net.answers import messages_of
 from holdfastd.net.auditing import Auditing
 from holdfastd.net.peer import NO_ROOM, Peer
 from holdfastd.net.reader import Reader
@@ -240,9 +240,6 @@ class Listener:
         for output in outputs:
             messages = messages_of(output)
             if messages:
-                if type(output) is Refuse:
-                    status = ERROR_CODE_OF[output.refusal].name.lower()
-                    self.observed.commands["refused", status] += 1
                 said[output.connection] += messages
             else:
                 self._act(output)

@@ -12,7 +12,7 @@ the way of any lost connection.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast
 
 from holdfast.wire import messages as wire
@@ -31,6 +31,7 @@ from holdfastd.engine import commands
 from holdfastd.engine.model import Token
 from holdfastd.engine.outputs import Welcome
 from holdfastd.engine.partition import Moment
+from holdfastd.net.answering import Answers, status_of
 from holdfastd.net.auditing import AUDITED, Auditing, who_of
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
@@ -59,8 +60,13 @@ NO_CERTIFICATE: Final = (
 )
 
 
-NAMES: Final = {kind: kind.__name__.lower() for kind in wire.MESSAGES.values()}
-"""As they are counted."""
+PROTOCOL_ERRORS: Final = {
+    ErrorCode.BAD_FRAME: "bad_frame",
+    ErrorCode.FRAME_TOO_LARGE: "too_large",
+    ErrorCode.UNEXPECTED_MESSAGE: "unexpected_message",
+}
+"""As they are counted; what else closes a connection is an IDENTIFY of the wrong form."""
+REJECTED: Final = {ErrorCode.NO_COMMON_PROTOCOL: "protocol_version"}
 _LIST_AT: Final = {
     kind: at
     for kind in wire.MESSAGES.values()
@@ -106,6 +112,7 @@ class Peer(asyncio.Protocol):
     def __init__(self, owner: Owner):
         self._owner = owner
         self._wire = ServerConnection()
+        self._answers = Answers(owner.observed)
         self._transport: asyncio.Transport | None = None
         self._handshake: asyncio.TimerHandle | None = None
         self._nonce = b""
@@ -167,7 +174,8 @@ class Peer(asyncio.Protocol):
         try:
             self._inbox += self._wire.receive(data)
         except ProtocolError as error:
-            self._owner.observed.protocol_errors[error.code.name.lower()] += 1
+            kind = PROTOCOL_ERRORS.get(error.code, "schema")
+            self._owner.observed.protocol_errors[kind] += 1
             text = f"a client at {self.host} broke the protocol: {error}"
             self._owner.telling.tell("protocol_error", self.host, text)
             self.refuse(error.code, str(error))
@@ -261,22 +269,25 @@ class Peer(asyncio.Protocol):
         if self._owner.requests.knows(message):
             self._handle_command(message, moment)
         elif isinstance(message, wire.MessageError):
+            is_unknown = message.code is ErrorCode.UNKNOWN_COMMAND
+            kind = "unknown_command" if is_unknown else "schema"
+            self._owner.observed.protocol_errors[kind] += 1
             self._answer_error(message.request, message.code, message.text, {})
         elif isinstance(message, wire.Get | wire.List):
-            self._handle_read(message)
+            self._handle_read(message, moment)
         elif isinstance(message, wire.Identify):
             self._identify(message)
         elif isinstance(message, wire.Goodbye):
             self._goodbye()
 
-    def _handle_read(self, message: wire.Get | wire.List) -> None:
+    def _handle_read(self, message: wire.Get | wire.List, moment: Moment) -> None:
         try:
             if self._rights is not None:
                 self._rights.check(message)
         except Refusal as refusal:
             self._refuse_request(message, refusal)
         else:
-            self._count(message, "ok")
+            self._answers.expect(message, moment.monotonic)
             self._owner.reader.ask(self.number, message)
 
     def _handle_command(self, message: Any, moment: Moment) -> None:
@@ -288,9 +299,10 @@ class Peer(asyncio.Protocol):
         except Refusal as refusal:
             self._refuse_request(message, refusal)
             if type(message) is wire.Enqueue and request > 0:
-                self._owner.pipeline.submit(self.number, request, commands.Refused(), moment)
+                refused = commands.Refused(message.queue, len(message.items))
+                self._owner.pipeline.submit(self.number, request, refused, moment)
         else:
-            self._count(message, "ok")
+            self._answers.expect(message, moment.monotonic)
             if type(message) in AUDITED:
                 self._owner.auditing.asked(self.number, self._who(), message)
             self._owner.pipeline.submit(self.number, request, command, moment)
@@ -307,7 +319,7 @@ class Peer(asyncio.Protocol):
         return command
 
     def _refuse_request(self, message: Any, refusal: Refusal) -> None:
-        self._count(message, _class_of(refusal.code))
+        self._answers.count(message, status_of(refusal.code))
         if type(message) in AUDITED:
             self._owner.auditing.refused(self._who(), message, refusal)
         request = getattr(message, "request", None)
@@ -315,9 +327,6 @@ class Peer(asyncio.Protocol):
 
     def _who(self) -> dict[str, Any]:
         return who_of(self.identity, self.address, self._session_id, self._client)
-
-    def _count(self, message: wire.Message, status: str) -> None:
-        self._owner.observed.commands[NAMES[type(message)], status] += 1
 
     def _answer_error(
         self, request: int | None, code: ErrorCode, text: str, details: dict[str, Any]
@@ -333,7 +342,7 @@ class Peer(asyncio.Protocol):
         try:
             command = _attach_command(message.info)
         except Refusal as refusal:
-            self._reject(refusal.code.name.lower(), refusal)
+            self._reject(REJECTED.get(refusal.code, "bad_request"), refusal)
             return
         try:
             self.identity = self._owner.door.admit(message.info.get("auth"), self._nonce, self.host)
@@ -381,11 +390,13 @@ class Peer(asyncio.Protocol):
 
     # ---- writing -------------------------------------------------------------------------------
 
-    def say(self, messages: Iterable[wire.Message]) -> None:
+    def say(self, messages: Sequence[wire.Message]) -> None:
         """Send messages; their batch is durable. Nothing happens if the client has gone."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        if self._answers.are_due:
+            self._answers.note(messages, self._owner.pipeline.moment().monotonic)
         data = self._wire.send_many(messages)
         self._owner.observed.sent_bytes += len(data)
         transport.write(data)
@@ -425,11 +436,6 @@ def _item_count(message: Any) -> int:
     """What it costs, roughly: its items, 1 at least."""
     at = _LIST_AT.get(type(message))
     return 1 if at is None else max(1, len(message[at]))
-
-
-def _class_of(code: ErrorCode) -> str:
-    names = {1: "protocol", 2: "auth", 3: "bad_request", 4: "conflict", 5: "capacity"}
-    return names.get(code // 100, "internal")
 
 
 def _attach_command(info: dict[str, Any]) -> commands.Attach:

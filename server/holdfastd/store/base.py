@@ -98,6 +98,9 @@ class StoreStats:
     db_bytes: int
     wal_bytes: int
     disk_free_bytes: int
+    free_bytes: int
+    """Of db_bytes, those that hold nothing and are used again before the file grows; as they were
+    at the last checkpoint."""
 
 
 class Store(Protocol):
@@ -133,9 +136,10 @@ class Store(Protocol):
         """One page of a queue's jobs in a state with their payloads, cut after the row that passes
         bytes_max. Returns the rows and the cursor of the next page, None = no more."""
 
-    async def checkpoint(self) -> None:
+    async def checkpoint(self) -> bool:
         """Housekeeping between batches, called by the pipeline when it is idle or the log is long.
-        Raises as apply does; StoreFull also when the log will not find room in the database."""
+        False = a reader, such as a backup, still needs a part of the log. Raises as apply does;
+        StoreFull also when the log will not find room in the database."""
 
     def needs_checkpoint(self) -> bool:
         """True when the write-ahead log is long enough to be worth one now; cheap to ask."""

@@ -269,8 +269,9 @@ class MemoryStore:
 
     # ---- housekeeping ----------------------------------------------------------------------
 
-    async def checkpoint(self) -> None:
+    async def checkpoint(self) -> bool:
         """There is no log."""
+        return True
 
     def needs_checkpoint(self) -> bool:
         return False
@@ -279,7 +280,7 @@ class MemoryStore:
         return not self.disk.is_full
 
     async def stats(self) -> StoreStats:
-        return StoreStats(0, 0, 0)
+        return StoreStats(0, 0, 0, 0)
 
 
 _READERS: Final[dict[type[Any], Callable[[MemoryStore, Any], Page]]] = {

@@ -81,6 +81,7 @@ class SqliteStore:
         self._reader: Connection | None = None
         self._epoch = 0
         self._unsaved_bytes = 0
+        self._free_bytes = 0
         self._pinned_bytes = 0
         """Of the log, what the last checkpoint could not move: somebody reads what was before."""
 
@@ -147,6 +148,7 @@ class SqliteStore:
         connection.execute("UPDATE part SET epoch = epoch + 1")
         recovered = load(connection)
         self._epoch = recovered.epoch
+        self._free_bytes = _free_bytes(connection)
         return recovered
 
     async def close(self) -> None:
@@ -179,14 +181,15 @@ class SqliteStore:
     def needs_checkpoint(self) -> bool:
         return self._unsaved_bytes >= CHECKPOINT_BYTES
 
-    async def checkpoint(self) -> None:
-        self._pinned_bytes = await self._guarded(self._run_writer(_checkpoint))
+    async def checkpoint(self) -> bool:
+        self._pinned_bytes, self._free_bytes = await self._guarded(self._run_writer(_checkpoint))
         self._unsaved_bytes = 0
         if not self._has_room_for_log:
             raise StoreFull(
                 f"{self._wal_path} needs the last space of its disk, since a backup or another "
                 "reader of the database keeps it from beginning anew: free some, or end the reader"
             )
+        return not self._pinned_bytes
 
     @property
     def _has_room_for_log(self) -> bool:
@@ -237,6 +240,7 @@ class SqliteStore:
             _size_of(self._path),
             _size_of(self._wal_path),
             shutil.disk_usage(self._path.parent).free,
+            self._free_bytes,
         )
 
     # ---- hops and errors -----------------------------------------------------------------------
@@ -328,14 +332,22 @@ def _apply(connection: sqlite3.Connection, epoch: int, batch: Batch) -> None:
         raise
 
 
-def _checkpoint(connection: sqlite3.Connection) -> int:
-    """Returns the bytes of the log that could not be moved."""
+def _checkpoint(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Returns the bytes of the log that could not be moved, and the free ones of the database."""
     frames: int
     moved: int
     page_bytes: int
     _, frames, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    return (frames - moved) * page_bytes
+    return (frames - moved) * page_bytes, _free_bytes(connection)
+
+
+def _free_bytes(connection: sqlite3.Connection) -> int:
+    pages: int
+    page_bytes: int
+    (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    return pages * page_bytes
 
 
 def _truncate_log(connection: sqlite3.Connection) -> None:

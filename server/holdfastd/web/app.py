@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from holdfastd.web.bounded import BoundedHttp
 from holdfastd.web.guard import Admit, refused
-from holdfastd.web.metrics import CONTENT_TYPE, Metrics
+from holdfastd.web.metrics import Form, Metrics
 
 
 def make_app(
@@ -24,7 +25,9 @@ def make_app(
         why = refused(request, admit)
         if why is not None:
             return why
-        return Response(await metrics.render(), media_type=CONTENT_TYPE)
+        headers = request.headers
+        form = Form.of(headers.get("accept", ""), headers.get("accept-encoding", ""))
+        return Response(await metrics.render(form), headers=form.headers)
 
     async def livez(request: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -55,7 +58,7 @@ class HttpServer(uvicorn.Server):
                 app,
                 host=host,
                 port=port,
-                http="h11",
+                http=BoundedHttp,
                 ws="none",
                 lifespan="off",
                 access_log=False,

@@ -11,20 +11,24 @@ from holdfastd.observed import Observed
 from holdfastd.store.base import StoreStats
 from holdfastd.web.app import make_app
 from holdfastd.web.metrics import Metrics
+from holdfastd.web.snapshot import Snapshots
 
 
 async def stats() -> StoreStats:
-    return StoreStats(1, 2, 3)
+    return StoreStats(1, 2, 3, 4)
 
 
-async def get(path: str, why_not_ready: str | None = None) -> httpx2.Response:
+async def get(
+    path: str, why_not_ready: str | None = None, headers: dict[str, str] | None = None
+) -> httpx2.Response:
     engine = Engine(EngineSettings(), random.Random(1))
     is_ready = why_not_ready is None
-    metrics = Metrics(engine, Observed(), dict, stats, lambda: is_ready, lambda: 0, lambda: 0.0, 1)
+    snapshots = Snapshots(engine, Observed(), dict, stats, lambda: is_ready, lambda: 0, lambda: 0.0)
+    metrics = Metrics(snapshots, lambda: 0.0)
     app = make_app(metrics, lambda: why_not_ready)
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://holdfast") as client:
-        return await client.get(path)
+        return await client.get(path, headers=headers or {})
 
 
 async def test_a_ready_daemon_says_so() -> None:
@@ -45,9 +49,15 @@ async def test_a_daemon_that_is_not_ready_is_alive_all_the_same() -> None:
     assert (answer.status_code, answer.text) == (200, "alive\n")
 
 
-async def test_the_metrics_page_has_the_type_that_prometheus_asks_for() -> None:
-    answer = await get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain; version=")
+async def test_the_metrics_page_comes_in_the_form_that_is_asked_for() -> None:
+    plain = await get("/metrics", headers={"accept": "*/*", "accept-encoding": "identity"})
+    assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "content-encoding" not in plain.headers
+    asked = {"accept": "application/openmetrics-text;version=1.0.0", "accept-encoding": "gzip"}
+    answer = await get("/metrics", headers=asked)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.text.endswith("# EOF\n")
 
 
 async def test_other_paths_are_not_found() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -129,3 +130,67 @@ async def test_nobody_has_a_turn_while_nothing_is_read_from_him(
     client.peer.go_on_reading(reason)
     await client.had_its_turns()
     assert len(service.pipeline.engine.queues) == 2 * TURN_ITEMS
+
+
+# ---- what is counted -----------------------------------------------------------------------------
+
+
+async def test_requests_are_counted_when_they_are_answered_by_whose_fault_it_was(
+    service: Service,
+) -> None:
+    client = Client(service, "counted")
+    await service.pipeline.flush()
+    job = [(1).to_bytes(16), "n", b"x", None]
+    client.send(
+        wire.Enqueue(1, "q", [job]),
+        wire.Enqueue(2, "not a name", [job]),  # refused before the engine sees it
+        wire.Promote(3, "nowhere", ["j"]),  # refused by the engine
+        wire.Credit(5),  # has no answer
+    )
+    observed = service.listener.observed
+    assert observed.commands == {("enqueue", "client"): 1, ("credit", "ok"): 1}
+    await service.pipeline.flush()
+    service.pipeline.engine.drain()
+    client.send(wire.Enqueue(4, "q", [job]))
+    await service.pipeline.flush()
+    assert observed.commands == {
+        ("enqueue", "ok"): 1,
+        ("enqueue", "client"): 1,
+        ("enqueue", "unavailable"): 1,
+        ("promote", "conflict"): 1,
+        ("credit", "ok"): 1,
+    }
+    stats = service.pipeline.engine.queues["q"].stats
+    assert (stats.accepted, stats.rejected) == (1, 1)
+    assert service.pipeline.engine.ledger.other.rejected == 1, "of a queue that is none"
+
+
+async def test_a_request_is_timed_from_its_turn_to_its_answer(service: Service) -> None:
+    client = Client(service, "timed")
+    await service.pipeline.flush()
+    job = [(1).to_bytes(16), "n", b"x", None]
+    client.send(wire.Enqueue(1, "q", [job]), wire.Wait(2, "q", (1).to_bytes(16).hex()))
+    times = service.listener.observed.command_seconds
+    assert not times, "nothing is answered yet"
+    await service.pipeline.flush()
+    assert list(times) == ["enqueue"], "a WAIT takes as long as its job"
+    assert sum(times["enqueue"].counts) == 1
+    assert 0 < times["enqueue"].total < 60
+
+
+async def test_messages_that_are_none_are_counted_by_what_is_wrong(service: Service) -> None:
+    client = Client(service, "wrong")
+    await service.pipeline.flush()
+    client.peer.data_received(bytes([0, 0, 0, 3, 0x92, 0x60, 1]))  # [96, 1]: no such command
+    client.peer.data_received(bytes([0, 0, 0, 4, 0x93, 32, 1, 2]))  # a queue that is a number
+    client.peer.data_received(bytes([0, 0, 0, 1, 0xC1]))  # no msgpack
+    errors = service.listener.observed.protocol_errors
+    assert errors == Counter(unknown_command=1, schema=1, bad_frame=1)
+
+
+async def test_a_client_of_another_version_is_counted_as_such(service: Service) -> None:
+    peer, client = Peer(service.listener), Wire()
+    peer.connection_made(client)
+    identify = wire.Identify({"protocol": 99, "session": "s"})
+    peer.data_received(client.client.send_many([identify]))
+    assert service.listener.observed.connections_rejected == Counter(protocol_version=1)

@@ -45,6 +45,8 @@ OTHERS: dict[str, str] = {
     "leases.grace_ms": "5",
     "leases.session_ms": "100000",
     "metrics.queues_max": "1",
+    "metrics.per_task": "true",
+    "metrics.task_series_max": "7",
     "log.level": "debug",
     "log.format": "json",
 }
