@@ -19,7 +19,7 @@ from support.daemon import DaemonProcess
 
 PRODUCERS: Final = 8
 WORKERS: Final = 50
-RESTARTS: Final = 4
+RESTARTS: Final = 3
 PAUSE_S: Final = 0.02
 """Between two jobs of a producer: fewer than the workers can do."""
 RUN_S_MAX: Final = 0.3

@@ -139,3 +139,8 @@ def test_the_files_that_a_unit_names_are_under_the_places_of_the_docs() -> None:
     assert all(path.startswith("/etc/holdfast/") for path in named)
     assert value(SERVICE, "StateDirectory") == "holdfast"
     assert "--data /var/lib/holdfast" in value(SERVICE, "ExecStart")
+
+
+def test_every_unit_is_explained() -> None:
+    page = (UNITS.parents[1] / "docs" / "systemd.md").read_text()
+    assert [unit.name for unit in UNITS.iterdir() if f"`{unit.name}`" not in page] == []
