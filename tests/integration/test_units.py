@@ -76,15 +76,12 @@ def installed(command: str, tmp_path: Path) -> list[str]:
     return shlex.split(command)
 
 
-def test_the_commands_of_the_daemon_s_unit_check_and_start_it(tmp_path: Path) -> None:
+def test_the_command_of_the_daemon_s_unit_starts_it(tmp_path: Path) -> None:
     ports = ReservedPort(), ReservedPort()
     tcp, http = (port.address for port in ports)
     (tmp_path / "config.toml").write_text(f'[tcp]\nlisten = "{tcp}"\n[http]\nlisten = "{http}"\n')
-    check = installed(value(SERVICE, "ExecStartPre"), tmp_path)
-    checked = subprocess.run(check, capture_output=True, text=True, timeout=30, check=True)
-    assert f'data.dir = "{tmp_path}/data"' in checked.stdout
+    start = installed(value(SERVICE, "ExecStart"), tmp_path)
     with manager(f"{tmp_path}/notify") as listening:
-        start = installed(value(SERVICE, "ExecStart"), tmp_path)
         with subprocess.Popen(
             start, env=listening.environment, stderr=subprocess.DEVNULL
         ) as process:
@@ -93,6 +90,10 @@ def test_the_commands_of_the_daemon_s_unit_check_and_start_it(tmp_path: Path) ->
             assert process.wait(15) == 0
         assert ready is not None
         assert tcp in ready["STATUS"]
+    assert (tmp_path / "data" / "holdfast.db").exists()
+    (tmp_path / "config.toml").write_text("[nonsense]")
+    wrong = subprocess.run(start, stderr=subprocess.DEVNULL, timeout=20, check=False).returncode
+    assert str(wrong) == value(SERVICE, "RestartPreventExitStatus"), "it would be tried in vain"
 
 
 TASKS = """
