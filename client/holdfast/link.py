@@ -53,6 +53,8 @@ PENDING_MAX: Final = 10_000
 AWAY_S: Final = 10.0
 """How long a server that said GOAWAY may be away without a word about it: the grace that workers
 have by default. Until then a restart has cost nothing but time."""
+CLOSE_S: Final = 2.0
+"""How long the end of a connection may take before it is cut. Arbitrary."""
 LEASES_NAMED_MAX: Final = 500
 """Tokens of up to 9 bytes within the 8 KiB that a server reads before WELCOME. Leases that are held
 and not named are pushed again with the same token; the worker knows them."""
@@ -253,15 +255,26 @@ class Link:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._connection is not None:
+        connection = self._connection
+        if connection is not None:
             self._outbox.append(wire.Goodbye())
-            self._connection.write(self._outbox)
+            connection.write(self._outbox)
             self._outbox = []
-            self._connection.close()
+            connection.close()
         self._fail_all(Closed())
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
+        if connection is not None:
+            await self._see_closed(connection)
+
+    async def _see_closed(self, connection: "_Connection") -> None:
+        """TLS says goodbye on both sides: a loop that ended before would leave it half open."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._lost.wait()
+        except TimeoutError:
+            connection.abort()
 
     def _fail_all(self, error: HoldfastError) -> None:
         for pending in list(self._pending.values()):
@@ -525,6 +538,10 @@ class _Connection(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def notice_dead_peers(sock: socket.socket) -> None:

@@ -125,7 +125,7 @@ async def test_a_tls_client_on_a_plain_port_is_told_on_both_sides(daemon: Daemon
 
 
 def test_whoever_speaks_something_else_is_told_at_once(secure: DaemonProcess) -> None:
-    with socket.create_connection(("127.0.0.1", secure.port), timeout=1.5) as http:
+    with socket.create_connection(("127.0.0.1", secure.port), timeout=10) as http:
         http.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert b"this port speaks TLS" in http.recv(4096)
 
@@ -184,25 +184,13 @@ def refused_start(config: Path, tmp_path: Path) -> str:
     return done.stderr
 
 
-def test_a_certificate_that_cannot_be_used_is_named(
-    tmp_path: Path, authority: Authority, stranger: Authority, config: Callable[..., Path]
+def test_a_start_with_a_certificate_that_has_expired_is_one_line(
+    tmp_path: Path, authority: Authority, config: Callable[..., Path]
 ) -> None:
-    good, other = authority.issue("good.pem"), stranger.issue("other.pem")
+    """What else can be wrong with one is in tests/unit/server/test_tls.py."""
     expired = authority.issue("expired.pem", days=-1)
-    missing, loose, junk = tmp_path / "none.pem", tmp_path / "loose.pem", tmp_path / "junk.pem"
-    loose.write_bytes(good.read_bytes())
-    loose.chmod(0o644)
-    junk.touch(mode=0o600)
-    for files, words in [
-        ({"cert_file": expired}, "has expired, and no client would take it: renew it"),
-        ({"cert_file": missing}, "none.pem cannot be read (No such file or directory)"),
-        ({"cert_file": good, "key_file": missing}, "tls.key_file = "),
-        ({"cert_file": good, "key_file": other}, "they must be a certificate and its private key"),
-        ({"cert_file": junk}, "they must be a certificate and its private key, in PEM"),
-        ({"cert_file": loose}, "loose.pem can be read or changed by others (mode 0644)"),
-        ({"cert_file": good, "client_ca_file": junk}, "tls.client_ca_file = "),
-    ]:
-        assert words in refused_start(config(**files), tmp_path)
+    words = refused_start(config(cert_file=expired), tmp_path)
+    assert f"tls.cert_file = {expired} has expired, and no client would take it: renew it" in words
 
 
 # ---- certificates of clients ---------------------------------------------------------------------
@@ -220,7 +208,7 @@ async def test_a_client_needs_a_certificate_where_that_is_asked_for(
         async with aio.Queue("q", url=url, ca_file=ca_file, timeout=10) as queue:
             with pytest.raises(AccessDenied, match="a client certificate is needed here: give one"):
                 await queue.add("n")
-        async with aio.Queue("q", url=url, ca_file=ca_file, cert_file=theirs, timeout=1) as queue:
+        async with aio.Queue("q", url=url, ca_file=ca_file, cert_file=theirs, timeout=3) as queue:
             with pytest.raises(Unreachable, match="is our certificate signed by its CA"):
                 await queue.add("n")
         await until(lambda: '"event": "tls_failed"' in daemon.log())

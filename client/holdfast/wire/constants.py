@@ -178,8 +178,8 @@ class Code(NamedTuple):
 
 
 class ErrorCode(IntEnum):
-    """1xx protocol (these close the connection), 2xx authentication, 3xx bad request, 4xx conflict,
-    5xx capacity, 9xx internal."""
+    """1xx protocol (these and NOT_AUTHENTICATED close the connection), 2xx authentication, 3xx bad
+    request, 4xx conflict, 5xx capacity, 9xx internal."""
 
     BAD_FRAME = 100
     FRAME_TOO_LARGE = 101
