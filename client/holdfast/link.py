@@ -284,7 +284,8 @@ class Link:
     async def _run(self) -> None:
         failures = timeouts = 0
         while not self._is_closed:
-            delay_s = reconnect_delay_s(failures, random.random(), bool(self.leases()))
+            is_urgent = bool(self.leases()) or self._expected_until is not None
+            delay_s = reconnect_delay_s(failures, random.random(), is_urgent)
             if self._denied is not None:
                 delay_s = denied_delay_s(random.random())
             if delay_s:
