@@ -11,9 +11,11 @@ feeds_blindly: the watchdog is fed though the writer thread does not answer.
 forgets_leases: the leases of before are not taken up by a start.
 no_goaway: clients are not told that the daemon goes down.
 believes: the wall clock is believed in what it says of ages, whatever it did.
+chatters: libraries write into the log what they do.
 """
 
 import asyncio
+import logging
 import sys
 import time
 from typing import Any
@@ -133,6 +135,10 @@ def no_goaway() -> None:
     Listener.drain = in_silence  # type: ignore[method-assign]  # the sabotage
 
 
+def chatters() -> None:
+    logging.getLogger("aiosqlite").setLevel(logging.DEBUG)
+
+
 def keeps_all() -> None: ...
 
 
@@ -156,6 +162,7 @@ RULES = (
     feeds_blindly,
     forgets_leases,
     no_goaway,
+    chatters,
 )
 
 if __name__ == "__main__":
