@@ -225,7 +225,8 @@ class Queue:
         return {name: counts.get(name, 0) for name in STATE_NAMES}
 
     async def info(self) -> dict[str, Any]:
-        """Counts by state, paused, workers, settings; {} for a queue that does not exist yet."""
+        """Counts by state, paused, workers, settings, and since_start, what has happened in the
+        queue since the daemon's start; {} for a queue that does not exist yet."""
         try:
             ((_, found),) = await self._call(wire.Counts(0, self.name))
         except Refused as error:

@@ -16,15 +16,21 @@ from functools import wraps
 from typing import Any, Final, TypeVar
 
 import click
+from click.shell_completion import get_completion_class
 
 from holdfast.errors import HoldfastError, MisuseError, PeerError, Refused, Unreachable
 from holdfast.options import Backoff
 from holdfast.sync import Job, Queue
+from holdfast.top import ORDERS
 from holdfast.wire.constants import STATE_NAMES
 
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
+INTERVAL_S_MIN: Final = 0.1
+"""Of `top`: counting is cheap, but not for nothing. Arbitrary."""
+COMPLETION_S: Final = 1.0
+"""To ask for the names of queues when Tab is pressed: somebody is waiting."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
@@ -99,6 +105,18 @@ def _job_map(job: Job) -> dict[str, Any]:
     return asdict(job)
 
 
+def _queue_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """For the shell: the queues that there are; none if they cannot be had at once."""
+    parent = ctx.parent
+    given = {**(parent.params if parent else {}), "timeout": COMPLETION_S}
+    try:
+        found = Queue("any", **given).all_queues()
+    except HoldfastError:
+        return []
+    return [name for name in found if name.startswith(incomplete)]
+
+
+_queue_argument = click.argument("queue", shell_complete=_queue_names)
 _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document per line.")
 
 
@@ -106,7 +124,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON do
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("name")
 @click.argument("data", default="null")
 @click.option("--id", help="Adding the same id again adds nothing.")
@@ -142,7 +160,7 @@ def add(
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("id")
 @_json_option
 @click.pass_context
@@ -163,7 +181,7 @@ def job(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("state", type=click.Choice(list(STATE_NAMES)))
 @click.option("--limit", type=int, default=50, show_default=True)
 @_json_option
@@ -198,7 +216,28 @@ def queues(ctx: click.Context, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("queue")
+@click.option("--once", "is_once", is_flag=True, help="Print once, and end.")
+@click.option("--sort", "order", type=click.Choice(list(ORDERS)), default="waiting")
+@click.option("--interval", type=Duration(), default=1.0, help="Between two looks; default 1s.")
+@_json_option
+@click.pass_context
+@_guarded
+def top(ctx: click.Context, interval: float, order: str, is_once: bool, as_json: bool) -> None:
+    """Show all queues and what happens in them, each second.
+
+    Keys: q or Ctrl-C ends, s sorts by the next column. Where the output is no terminal, and with
+    --json, it is printed once. Rates are of all that happened between two looks, so even a single
+    print takes one interval.
+    """
+    from holdfast import top_cli  # what it needs of a terminal is not there on Windows
+
+    if interval < INTERVAL_S_MIN:
+        raise MisuseError(f"--interval must be at least {INTERVAL_S_MIN:g} s, not {interval:g}")
+    top_cli.run(_queue(ctx, "any"), interval, order, is_once=is_once, as_json=as_json)
+
+
+@cli.command()
+@_queue_argument
 @_json_option
 @click.pass_context
 @_guarded
@@ -213,7 +252,7 @@ def counts(ctx: click.Context, queue: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.option("--after", type=int, help="Number of the last event seen.")
 @_json_option
 @click.pass_context
@@ -233,7 +272,7 @@ def tail(ctx: click.Context, queue: str, after: int | None, as_json: bool) -> No
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("ids", nargs=-1, required=True)
 @click.pass_context
 @_guarded
@@ -243,7 +282,7 @@ def retry(ctx: click.Context, queue: str, ids: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("ids", nargs=-1, required=True)
 @click.pass_context
 @_guarded
@@ -253,7 +292,7 @@ def promote(ctx: click.Context, queue: str, ids: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.argument("ids", nargs=-1, required=True)
 @click.option("--active", is_flag=True, help="Remove active jobs; their workers are told to stop.")
 @click.pass_context
@@ -264,7 +303,7 @@ def remove(ctx: click.Context, queue: str, ids: tuple[str, ...], active: bool) -
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.pass_context
 @_guarded
 def pause(ctx: click.Context, queue: str) -> None:
@@ -273,7 +312,7 @@ def pause(ctx: click.Context, queue: str) -> None:
 
 
 @cli.command()
-@click.argument("queue")
+@_queue_argument
 @click.pass_context
 @_guarded
 def resume(ctx: click.Context, queue: str) -> None:
@@ -301,3 +340,18 @@ def worker(target: str) -> None:
     if not isinstance(runner, Worker):
         raise MisuseError(f"{target} is {type(runner).__name__}, not a holdfast.Worker")
     runner.run()
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script with which SHELL completes commands, options and names of queues.
+
+    \b
+    bash: eval "$(holdfast completion bash)"       in ~/.bashrc
+    zsh:  eval "$(holdfast completion zsh)"        in ~/.zshrc, after compinit
+    fish: holdfast completion fish | source        in ~/.config/fish/config.fish
+    """  # noqa: D301 - click takes the control character for: keep these lines
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(cli, {}, "holdfast", "_HOLDFAST_COMPLETE").source())

@@ -92,7 +92,8 @@ class Queue:
         return io_thread().call(self._queue.counts())
 
     def info(self) -> dict[str, Any]:
-        """Counts by state, paused, workers, settings; {} for a queue that does not exist yet."""
+        """Counts by state, paused, workers, settings, and since_start, what has happened in the
+        queue since the daemon's start; {} for a queue that does not exist yet."""
         return io_thread().call(self._queue.info())
 
     def all_queues(self) -> dict[str, dict[str, Any]]:

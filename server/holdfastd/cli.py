@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.shell_completion import get_completion_class
 
-from holdfastd import VERSION, config
+from holdfastd import VERSION
 from holdfastd.cli_options import (
     directory_options,
     load,
@@ -22,6 +23,9 @@ from holdfastd.cli_options import (
 )
 from holdfastd.clock import SystemClock
 from holdfastd.config import Config
+from holdfastd.config_cli import check_config, config_group
+from holdfastd.doctor_cli import doctor
+from holdfastd.healthcheck import healthcheck
 from holdfastd.keys_cli import keys
 
 if TYPE_CHECKING:
@@ -53,22 +57,32 @@ def serve(path: Path | None, data: str | None, listen: str | None, http: str | N
     sys.exit(daemon.serve(read_or_leave(read), read, sockets))
 
 
-@cli.command("check-config")
-@serving_options
-def check_config(path: Path | None, data: str | None, listen: str | None, http: str | None) -> None:
-    """Say whether the configuration can be used, and what is in force."""
-    found = read_or_leave(_reader(path, data, listen, http))
-    for key, value in config.flatten(found).items():
-        click.echo(f"{key} = {json.dumps(value)}")
-
-
 def _reader(
     path: Path | None, data: str | None, listen: str | None, http: str | None
 ) -> Callable[[], Config]:
     return reader(path, {"data.dir": data, "tcp.listen": listen, "http.listen": http})
 
 
+cli.add_command(check_config)
+cli.add_command(config_group)
+cli.add_command(doctor)
 cli.add_command(keys)
+cli.add_command(healthcheck)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script with which SHELL completes commands and options.
+
+    \b
+    bash: eval "$(holdfastd completion bash)"      in ~/.bashrc
+    zsh:  eval "$(holdfastd completion zsh)"       in ~/.zshrc, after compinit
+    fish: holdfastd completion fish | source       in ~/.config/fish/config.fish
+    """  # noqa: D301 - click takes the control character for: keep these lines
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(cli, {}, "holdfastd", "_HOLDFASTD_COMPLETE").source())
 
 
 # ---- backup --------------------------------------------------------------------------------------

@@ -5,13 +5,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
 from holdfastd import config
 from holdfastd.access import exposure
 from holdfastd.config import Config, ConfigError
+
+T = TypeVar("T")
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -20,6 +22,8 @@ _DATA: Final = click.option("--data", metavar="DIR", help="Directory of the data
 _CONFIG: Final = click.option(
     "--config",
     "path",
+    envvar=config.FILE_VARIABLE,
+    show_envvar=True,
     type=click.Path(dir_okay=False, path_type=Path),
     help="A TOML file; see config.toml for every key.",
 )
@@ -40,10 +44,10 @@ def reader(path: Path | None, flags: Mapping[str, str | None]) -> Callable[[], C
 
     It raises ConfigError, also for what a daemon must not lay open.
     """
-    given = {key: text for key, text in flags.items() if text is not None}
+    said = given(flags)
 
     def read() -> Config:
-        found = config.load(path, os.environ, given)
+        found = config.load(path, os.environ, said)
         problems = exposure.problems(found)
         if problems:
             raise ConfigError(problems)
@@ -52,14 +56,24 @@ def reader(path: Path | None, flags: Mapping[str, str | None]) -> Callable[[], C
     return read
 
 
-def read_or_leave(read: Callable[[], Config]) -> Config:
+def given(flags: Mapping[str, str | None]) -> dict[str, str]:
+    """Those that stand on the command line."""
+    return {key: text for key, text in flags.items() if text is not None}
+
+
+def read_or_leave(read: Callable[[], T]) -> T:
     """The configuration; or a line for each problem, and exit code 2."""
     try:
         return read()
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"holdfastd: {problem}", err=True)
-        sys.exit(EXIT_USAGE)
+        leave(error.problems)
+
+
+def leave(problems: list[str]) -> NoReturn:
+    """A line for each, and exit code 2."""
+    for problem in problems:
+        click.echo(f"holdfastd: {problem}", err=True)
+    sys.exit(EXIT_USAGE)
 
 
 def load(path: Path | None, data: str | None) -> Config:

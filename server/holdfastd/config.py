@@ -18,6 +18,8 @@ from holdfast.wire.checks import shown
 from holdfast.wire.constants import DEFAULT_HTTP_PORT, DEFAULT_PORT, PAYLOAD_BYTES_MAX
 
 ENVIRONMENT_PREFIX: Final = "HOLDFAST_"
+FILE_VARIABLE: Final = "HOLDFAST_CONFIG"
+"""The TOML file, where no flag names one."""
 SERVICE_LINK: Final = re.compile(r"\w+_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_\w+)?)")
 """Variables that Kubernetes sets for a service that happens to be named like one of our sections
 (`holdfast-http`): not ours, and no mistake."""
@@ -322,12 +324,34 @@ VARIABLES: Final = {ENVIRONMENT_PREFIX + path.replace(".", "_").upper(): path fo
 # ---- reading them --------------------------------------------------------------------------------
 
 
+class Origin(NamedTuple):
+    """Where a value comes from."""
+
+    kind: str
+    """default, file, environment or flag"""
+    name: str
+    """The file, the variable; "" for the others."""
+
+
+DEFAULT: Final = Origin("default", "")
+
+
 class Found(NamedTuple):
     """What one source says."""
 
     values: dict[str, Any]
     """By path, checked."""
+    origins: dict[str, Origin]
+    """Of the same."""
     problems: list[str]
+
+
+class Traced(NamedTuple):
+    """Settings, and where each of them comes from."""
+
+    config: Config
+    origins: dict[str, Origin]
+    """By path, of every key, in the order of config.toml."""
 
 
 def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str]) -> Config:
@@ -341,10 +365,19 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     Raises:
         ConfigError: with all that is wrong in any source.
     """
+    return load_traced(file, environment, flags).config
+
+
+def load_traced(
+    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str]
+) -> Traced:
+    """The same, with the origin of each value."""
     sources = [_from_environment(environment), _from_flags(flags)]
     if file is not None:
         sources.insert(0, _from_tree(_read_toml(file), str(file)))
-    return _build(sources)
+    config = _build(sources)
+    said = {path: origin for source in sources for path, origin in source.origins.items()}
+    return Traced(config, {path: said.get(path, DEFAULT) for path in RULES})
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -357,7 +390,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 
 def _from_tree(tree: Mapping[str, object], source: str) -> Found:
-    found = Found({}, [])
+    found = Found({}, {}, [])
     for section, content in tree.items():
         if section not in SECTIONS:
             found.problems.append(f"{source}: {_unknown(section, SECTIONS, 'section')}")
@@ -375,33 +408,37 @@ def _take(found: Found, source: str, path: str, value: object) -> None:
         return
     try:
         found.values[path] = RULES[path].check(value)
+        found.origins[path] = Origin("file", source)
     except ValueError:
         problem = f"{path} must be {RULES[path].allowed}, not {shown(value)}"
         found.problems.append(f"{source}: {problem}")
 
 
 def _from_environment(environment: Mapping[str, str]) -> Found:
-    found = Found({}, [])
+    found = Found({}, {}, [])
     ours = tuple(f"{ENVIRONMENT_PREFIX}{section.upper()}_" for section in SECTIONS)
     for variable in sorted(environment):
         if variable in VARIABLES:
-            _take_text(found, variable, VARIABLES[variable], environment[variable])
+            origin = Origin("environment", variable)
+            _take_text(found, origin, VARIABLES[variable], environment[variable])
         elif variable.startswith(ours) and not SERVICE_LINK.fullmatch(variable):
             found.problems.append(f"environment: {_unknown(variable, VARIABLES, 'variable')}")
     return found
 
 
 def _from_flags(flags: Mapping[str, str]) -> Found:
-    found = Found({}, [])
+    found = Found({}, {}, [])
     for path, text in flags.items():
-        _take_text(found, "command line", path, text)
+        _take_text(found, Origin("flag", ""), path, text)
     return found
 
 
-def _take_text(found: Found, source: str, path: str, text: str) -> None:
+def _take_text(found: Found, origin: Origin, path: str, text: str) -> None:
     try:
         found.values[path] = RULES[path].parse(text)
+        found.origins[path] = origin
     except ValueError:
+        source = origin.name or "command line"
         found.problems.append(f"{source}: {path} must be {RULES[path].allowed}, not {shown(text)}")
 
 

@@ -199,8 +199,9 @@ class List(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Reply: `{queue: {"waiting": n, …, "paused": bool, "workers": n, "limits": map}}` of one queue
-    or, with nil, of up to LIST_LIMIT_MAX queues by name after `after`."""
+    """Reply: `[[queue, {"waiting": n, …, "paused": bool, "workers": n, "settings": map,
+    "since_start": map}], …]` of one queue or, with nil, of up to LIST_LIMIT_MAX queues by name
+    after `after`."""
 
     request: int
     queue: str | None = None

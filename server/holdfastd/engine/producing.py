@@ -15,6 +15,7 @@ from holdfastd.engine.outputs import (
 from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
+from holdfastd.engine.stats import QueueStats
 
 if TYPE_CHECKING:
     from holdfastd.engine.events import QueueEvent
@@ -145,6 +146,19 @@ def describe(queue: QueueState) -> dict[str, Any]:
         "paused": queue.is_paused,
         "workers": len(queue.subscribers),
         "settings": describe_settings(queue.settings),
+        "since_start": describe_stats(queue.stats),
+    }
+
+
+def describe_stats(stats: QueueStats) -> dict[str, int]:
+    """What has happened since the daemon's start. Counts of jobs by state do not tell it: what is
+    finished is pruned."""
+    return {
+        "added": stats.accepted,
+        "completed": stats.completed,
+        "failed": stats.jobs_failed,
+        "retries": stats.retries,
+        "lost": stats.attempts_lost,
     }
 
 

@@ -6,6 +6,7 @@ would drop SQLite's POSIX locks (sqlite.org/howtocorrupt.html, 2.2).
 
 import fcntl
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from holdfastd.store.base import StoreRefused
 
 LOCK_NAME: Final = "holdfast.lock"
 UNCLEAN_NAME: Final = "holdfast.unclean"
+LOCK_PAUSES_S: Final = (0.001, 0.01, 0.05)
+"""Between attempts. Arbitrary."""
 
 
 class DirectoryLock:
@@ -36,7 +39,7 @@ class DirectoryLock:
                 "give the daemon's user the right to, or choose another with --data"
             ) from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError as error:
             pid = os.read(file, 20).decode(errors="replace").strip() or "unknown"
             os.close(file)
@@ -77,6 +80,16 @@ class DirectoryLock:
     def mark_clean(self) -> None:
         self._unclean.unlink(missing_ok=True)
         sync_directory(self._directory)
+
+
+def _lock(file: int) -> None:
+    """Raises BlockingIOError if it is held; a look of `is_held` lasts microseconds, and is waited
+    for."""
+    for pause_s in LOCK_PAUSES_S:
+        with suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(pause_s)
+    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def is_held(directory: Path) -> bool:

@@ -566,3 +566,24 @@ def test_counts_describe_a_queue(driver: Driver) -> None:
     assert list(found) == ["q"]
     assert (found["q"]["waiting"], found["q"]["paused"], found["q"]["workers"]) == (1, False, 0)
     assert [name for name, _ in driver.ask(P, commands.Counts(None, "q", 9))] == ["r"]
+
+
+def test_counts_tell_what_has_happened_since_the_start_whatever_was_removed(
+    driver: Driver,
+) -> None:
+    for id in ("a", "b", "c"):
+        lease = driver.lease(id, attempts=2 if id == "b" else 1)
+        if id == "a":
+            driver.ack(W, held_of(lease))
+        else:
+            driver.fail(W, held_of(lease))
+    driver.ask(P, commands.Remove("q", ["a"], None))
+    ((_, found),) = driver.ask(P, commands.Counts("q", None, 1))
+    assert found["completed"] == 0
+    assert found["since_start"] == {
+        "added": 3,
+        "completed": 1,
+        "failed": 1,
+        "retries": 1,
+        "lost": 0,
+    }

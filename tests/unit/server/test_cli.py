@@ -1,5 +1,6 @@
-"""check-config and wrong use; `serve` itself is started in tests/crash."""
+"""check-config, config show, wrong use; `serve` itself is started in tests/crash."""
 
+import json
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from holdfastd import VERSION
 from holdfastd.cli import cli
-from holdfastd.config import Config, flatten
+from holdfastd.config import RULES, Config, flatten
 
 
 def run(*arguments: str, **environment: str) -> Result:
@@ -41,6 +42,64 @@ def test_what_is_wrong_goes_to_stderr_with_exit_code_2() -> None:
         'holdfastd: command line: tcp.listen must be HOST:PORT, such as "127.0.0.1:4653" or '
         "\"[::1]:4653\", port 0 to 65,535, not 'nowhere'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("auth.keys_file", "no JSON", "is no file of keys"),
+        ("tls.cert_file", "no PEM", "they must be a certificate and its private key"),
+    ],
+)
+def test_check_config_refuses_files_with_which_no_daemon_could_start(
+    tmp_path: Path, name: str, text: str, words: str
+) -> None:
+    file = tmp_path / "wrong"
+    file.touch(mode=0o600)
+    file.write_text(text)
+    done = run("check-config", **{f"HOLDFAST_{name.replace('.', '_').upper()}": str(file)})
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
+def test_check_config_makes_nothing(tmp_path: Path) -> None:
+    assert run("check-config", "--data", str(tmp_path / "data")).exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_config_show_says_where_each_value_comes_from(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[leases]\ngrace_ms = 1\n[log]\nlevel = "debug"\n[backup]\nkeep = 3\n')
+    arguments = ["config", "show", "--config", str(file), "--listen", "127.0.0.1:2", "--origin"]
+    environment = {"HOLDFAST_LOG_LEVEL": "error", "HOLDFAST_TCP_LISTEN": "127.0.0.1:1"}
+    done = run(*arguments, "--json", **environment)
+    assert done.exit_code == 0
+    shown = json.loads(done.stdout)
+    assert list(shown) == list(RULES)
+    origins = {path: (each["value"], each["origin"], each["name"]) for path, each in shown.items()}
+    assert origins["leases.grace_ms"] == (1, "file", str(file))
+    assert origins["log.level"] == ("error", "environment", "HOLDFAST_LOG_LEVEL")
+    assert origins["tcp.listen"] == ("127.0.0.1:2", "flag", "--listen")
+    assert origins["leases.lease_ms"] == (30_000, "default", None)
+    text = run(*arguments, **environment).stdout
+    told = {line.partition(" = ")[0]: line.partition("  # ")[2] for line in text.splitlines()}
+    assert told["leases.grace_ms"] == f"file {file}"
+    assert told["log.level"] == "environment HOLDFAST_LOG_LEVEL"
+    assert told["tcp.listen"] == "flag --listen"
+    assert told["leases.lease_ms"] == "default"
+
+
+@pytest.mark.parametrize("options", [[], ["--origin"]])
+def test_what_config_show_prints_can_be_used_as_a_file(options: list[str]) -> None:
+    done = run("config", "show", *options, HOLDFAST_LOG_LEVEL="debug")
+    shown = Config.from_mapping(tomllib.loads(done.stdout))
+    assert shown == Config.from_mapping({"log": {"level": "debug"}})
+
+
+def test_config_show_tells_what_is_wrong_and_shows_nothing(tmp_path: Path) -> None:
+    done = run("config", "show", "--config", str(tmp_path / "none.toml"))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "none.toml: cannot be read: No such file" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["srve"], ["serve", "--lisen", "a:1"], ["serve", "extra"]])
