@@ -39,7 +39,8 @@ from holdfastd.engine.model import (
     State,
     Token,
 )
-from holdfastd.store.sqlite import DATABASE_NAME, SqliteStore
+from holdfastd.store.files import DATABASE_NAME
+from holdfastd.store.sqlite import SqliteStore
 
 QUEUE = QueueKey(1)
 NOW_MS = 1_800_000_000_000

@@ -50,7 +50,7 @@ class AuditLog:
             self._log(line)
             return
         try:
-            os.write(self._descriptor, json.dumps(line, default=_shown).encode() + b"\n")
+            os.write(self._descriptor, json.dumps(line, default=logs.plain).encode() + b"\n")
         except OSError as error:
             self._failed(error, line)
         else:
@@ -89,8 +89,3 @@ def _opened(path: Path) -> int:
             f"audit.file = {path} cannot be written ({error.strerror}): make its directory, and "
             "give it to the daemon's user"
         ) from error
-
-
-def _shown(value: object) -> str:
-    """What JSON has no form for: bytes by their number, for they may be a payload."""
-    return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)

@@ -7,6 +7,7 @@ What it does while the daemon works is told in `store.backup`.
 import asyncio
 import json
 import logging
+import os
 import re
 import sys
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from holdfastd import logs
 from holdfastd.clock import Clock
+from holdfastd.config import FILE_VARIABLE
 from holdfastd.observed import Observed
 
 log = logging.getLogger(__name__)
@@ -148,6 +150,8 @@ async def _run_backup(path: Path, data: Path) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "holdfastd", "backup", str(path), "--data", str(data), "--json"),
+        # It is told all it needs: a file that is being edited must not keep it from its work.
+        env={name: text for name, text in os.environ.items() if name != FILE_VARIABLE},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -25,6 +25,7 @@ from holdfastd.clock import SystemClock
 from holdfastd.config import Config
 from holdfastd.config_cli import check_config, config_group
 from holdfastd.doctor_cli import doctor
+from holdfastd.healthcheck import healthcheck
 from holdfastd.keys_cli import keys
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ cli.add_command(check_config)
 cli.add_command(config_group)
 cli.add_command(doctor)
 cli.add_command(keys)
+cli.add_command(healthcheck)
 
 
 @cli.command()

@@ -22,6 +22,8 @@ _DATA: Final = click.option("--data", metavar="DIR", help="Directory of the data
 _CONFIG: Final = click.option(
     "--config",
     "path",
+    envvar=config.FILE_VARIABLE,
+    show_envvar=True,
     type=click.Path(dir_okay=False, path_type=Path),
     help="A TOML file; see config.toml for every key.",
 )

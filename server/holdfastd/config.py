@@ -18,6 +18,8 @@ from holdfast.wire.checks import shown
 from holdfast.wire.constants import DEFAULT_HTTP_PORT, DEFAULT_PORT, PAYLOAD_BYTES_MAX
 
 ENVIRONMENT_PREFIX: Final = "HOLDFAST_"
+FILE_VARIABLE: Final = "HOLDFAST_CONFIG"
+"""The TOML file, where no flag names one."""
 SERVICE_LINK: Final = re.compile(r"\w+_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_\w+)?)")
 """Variables that Kubernetes sets for a service that happens to be named like one of our sections
 (`holdfast-http`): not ours, and no mistake."""

@@ -30,6 +30,7 @@ from holdfastd.reloading import Plan
 from holdfastd.service import Service, listener_settings
 from holdfastd.store.base import StoreError, StoreRefused
 from holdfastd.store.sqlite import SqliteStore
+from holdfastd.store.upgrade import Upgrade, Upgrading
 from holdfastd.web.app import HttpServer, make_app
 from holdfastd.web.metrics import Metrics
 from holdfastd.web.snapshot import Snapshots
@@ -70,7 +71,8 @@ class Daemon:
             self._in_force = InForce(settings, reread, self._clock, self._observed)
         except UNUSABLE as error:
             raise StartError(str(error)) from error
-        store = SqliteStore(settings.data.dir, settings.data.reserve_bytes)
+        upgrading = Upgrading(settings.backup.dir, self._clock.now_ms, _on_upgrade)
+        store = SqliteStore(settings.data.dir, settings.data.reserve_bytes, upgrading)
         self._service = Service(
             settings,
             store,
@@ -271,13 +273,31 @@ async def _or_end(run: Callable[[], Awaitable[None]]) -> None:
         _end_broken(error)
 
 
+def _on_upgrade(upgrade: Upgrade) -> None:
+    said = "was backed up before to" if upgrade.is_made else "is first backed up to"
+    text = (
+        f"the database is migrated from schema {upgrade.from_schema} to {upgrade.to_schema}; it "
+        f"{said} {upgrade.backup}"
+    )
+    logs.event(
+        log,
+        logging.INFO,
+        "upgrading",
+        text,
+        from_schema=upgrade.from_schema,
+        to_schema=upgrade.to_schema,
+        backup=upgrade.backup,
+    )
+
+
 def _on_stray_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """An error in a callback, such as a connection's: it costs that connection, unless it says
     that memory is not what it should be."""
     error = context.get("exception")
     if isinstance(error, InvariantError):
         _end_broken(error)
-    log.error("%s", context.get("message"), exc_info=error)
+    text = context.get("message", "an error in a callback")
+    logs.event(log, logging.ERROR, "callback_failed", text, exc_info=error)
 
 
 def _end_broken(error: Exception) -> NoReturn:
@@ -285,7 +305,8 @@ def _end_broken(error: Exception) -> NoReturn:
     if isinstance(error, StoreError):
         logs.event(log, logging.CRITICAL, "store_broken", f"the store broke: {error}")
     else:
-        log.critical("a bug: memory cannot be trusted any more", exc_info=error)
+        text = "a bug: memory cannot be trusted any more"
+        logs.event(log, logging.CRITICAL, "bug", text, exc_info=error)
     os._exit(EXIT_BROKEN)
 
 
@@ -315,7 +336,7 @@ def serve(settings: config.Config, reread: Callable[[], config.Config]) -> int:
     try:
         uvloop.run(_run(settings, reread))
     except StartError as error:
-        print(f"holdfastd: {error}", file=sys.stderr)  # noqa: T201 - for the operator
+        logs.event(log, logging.CRITICAL, "not_started", str(error))
         return EXIT_NOT_STARTED
     return 0
 

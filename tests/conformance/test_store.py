@@ -53,8 +53,9 @@ from holdfastd.store.base import (
     StoreDeposed,
     StoreRefused,
 )
+from holdfastd.store.files import DATABASE_NAME
 from holdfastd.store.memory import Disk, MemoryStore
-from holdfastd.store.sqlite import DATABASE_NAME, SqliteStore
+from holdfastd.store.sqlite import SqliteStore
 
 Q = QueueKey(1)
 COUNTS = (0, 1, 2, 3, 0, 4, 5, 0)
@@ -234,6 +235,23 @@ async def test_queues_and_sessions_are_kept_and_removed(case: Case) -> None:
     await case.write(queues_removed=[Q], sessions_removed=[SessionKey(1)])
     recovered = await case.reopen()
     assert (recovered.queues, recovered.sessions) == ([plain], [])
+
+
+async def test_a_queue_or_session_comes_back_by_its_name_in_the_batch_that_removes_it(
+    case: Case,
+) -> None:
+    queue = QueueRow(Q, "mail", False, QueueSettings(), 0, COUNTS)
+    session = SessionRow(SessionKey(1), "abc", "", 1, 0, 1_000)
+    await case.write(queues=[queue], sessions=[session])
+    again = queue._replace(key=QueueKey(2)), session._replace(key=SessionKey(2))
+    await case.write(
+        queues=[again[0]],
+        sessions=[again[1]],
+        queues_removed=[Q],
+        sessions_removed=[SessionKey(1)],
+    )
+    recovered = await case.reopen()
+    assert (recovered.queues, recovered.sessions) == ([again[0]], [again[1]])
 
 
 async def test_a_batch_that_does_not_follow_is_refused_and_changes_nothing(case: Case) -> None:

@@ -12,6 +12,7 @@ from holdfastd.engine import commands
 from holdfastd.engine.model import FailReason, State
 from holdfastd.store import reading, sqlite
 from holdfastd.store.base import StoreError
+from holdfastd.store.files import DATABASE_NAME
 from support.engine import P, W, new_job
 from support.sqlite_driver import SqliteDriver
 
@@ -117,7 +118,7 @@ def flip_all_over(stored: Stored, folder: Path, name: str, flips: int) -> Counte
 def test_no_flipped_bit_of_the_database_delivers_a_wrong_payload(
     stored: Stored, tmp_path: Path
 ) -> None:
-    outcomes = flip_all_over(stored, tmp_path / "flipped", sqlite.DATABASE_NAME, FLIPS)
+    outcomes = flip_all_over(stored, tmp_path / "flipped", DATABASE_NAME, FLIPS)
     assert outcomes["quarantined"] > FLIPS // 10
     assert outcomes["refused"] > 0
 
@@ -128,7 +129,7 @@ def test_without_the_checksum_wrong_payloads_are_delivered(
 ) -> None:
     monkeypatch.setattr(reading, "checksum", _Any())
     with pytest.raises(AssertionError, match="wrong payload"):
-        flip_all_over(stored, tmp_path / "flipped", sqlite.DATABASE_NAME, FLIPS)
+        flip_all_over(stored, tmp_path / "flipped", DATABASE_NAME, FLIPS)
 
 
 class _Any:
@@ -149,7 +150,7 @@ def test_a_flipped_bit_of_the_log_forgets_the_last_commit_at_most(
 ) -> None:
     """SQLite alone would drop all commits from the damage on, in silence. That the last one is
     missing cannot be told from a crash before it was confirmed."""
-    outcomes = flip_all_over(stored, tmp_path / "flipped", f"{sqlite.DATABASE_NAME}-wal", FLIPS)
+    outcomes = flip_all_over(stored, tmp_path / "flipped", f"{DATABASE_NAME}-wal", FLIPS)
     assert outcomes["refused"] > FLIPS // 2
     assert outcomes["last commit missing"] < FLIPS // 5
 
@@ -160,13 +161,13 @@ def test_without_the_check_of_the_log_commits_are_lost_in_silence(
 ) -> None:
     monkeypatch.setattr(sqlite, "is_damaged", lambda wal, used: False)
     with pytest.raises(AssertionError, match="missing, 0 quarantined"):
-        flip_all_over(stored, tmp_path / "flipped", f"{sqlite.DATABASE_NAME}-wal", FLIPS)
+        flip_all_over(stored, tmp_path / "flipped", f"{DATABASE_NAME}-wal", FLIPS)
 
 
 @pytest.mark.slow
 def test_no_cut_database_is_served(stored: Stored, tmp_path: Path) -> None:
     rng = random.Random(3)
-    name = sqlite.DATABASE_NAME
+    name = DATABASE_NAME
     for _ in range(CUTS):
         size = rng.randrange(1, len(stored.files[name]))
         write(tmp_path / "cut", {**stored.files, name: stored.files[name][:size]})

@@ -20,9 +20,9 @@ from holdfastd.store import backup as backup_module
 from holdfastd.store import restore as restore_module
 from holdfastd.store.backup import BackupError, Contents, back_up
 from holdfastd.store.base import StoreError
+from holdfastd.store.files import RESTORING_NAME
 from holdfastd.store.restore import restore
 from holdfastd.store.schema import BACKUP_APPLICATION_ID, SCHEMA_VERSION
-from holdfastd.store.sqlite import RESTORING_NAME
 from support.backups import make_backup
 from support.daemon import DaemonProcess
 from support.engine import P, W

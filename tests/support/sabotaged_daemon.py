@@ -8,9 +8,11 @@ wall_rates: so are rate limits.
 no_caps: what is sent to a client that does not read has no bound.
 fills: what only the log has is not thought of until the disk is full.
 believes: the wall clock is believed in what it says of ages, whatever it did.
+chatters: libraries write into the log what they do.
 """
 
 import asyncio
+import logging
 import sys
 import time
 from typing import Any
@@ -102,6 +104,10 @@ def fills() -> None:
     SqliteStore._has_room_for_log = True  # type: ignore[assignment,method-assign]  # the sabotage
 
 
+def chatters() -> None:
+    logging.getLogger("aiosqlite").setLevel(logging.DEBUG)
+
+
 def keeps_all() -> None: ...
 
 
@@ -113,7 +119,17 @@ def no_caps() -> None:
     peer.OUTPUT_BYTES_MAX = dispatch.PUSH_BYTES_MAX = 2**40  # type: ignore[misc]  # the sabotage
 
 
-RULES = (keeps_all, says_first, no_fence, wall_leases, wall_rates, believes, fills, no_caps)
+RULES = (
+    keeps_all,
+    says_first,
+    no_fence,
+    wall_leases,
+    wall_rates,
+    believes,
+    fills,
+    no_caps,
+    chatters,
+)
 
 if __name__ == "__main__":
     {rule.__name__: rule for rule in RULES}[sys.argv.pop(1)]()

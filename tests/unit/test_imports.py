@@ -35,7 +35,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.VERSION",
         "holdfast.wire",
     ),
-    "holdfastd.backups": ("holdfastd.clock", "holdfastd.logs", "holdfastd.observed"),
+    "holdfastd.backups": (
+        "holdfastd.clock",
+        "holdfastd.config",
+        "holdfastd.logs",
+        "holdfastd.observed",
+    ),
     "holdfastd.store": ("holdfastd.store", "holdfastd.engine"),
     "holdfastd.pipeline": (
         "holdfastd.engine",

@@ -29,9 +29,9 @@ from urllib.parse import quote
 from holdfastd.engine.model import State
 from holdfastd.store.base import RESTORE_ADVICE, StoreError
 from holdfastd.store.codec import checksum
+from holdfastd.store.files import CHECKPOINT_BYTES, DATABASE_NAME, size_of
 from holdfastd.store.lock import evict_page_cache, is_held, sync_directory
 from holdfastd.store.schema import APPLICATION_ID, BACKUP_APPLICATION_ID, SCHEMA_VERSION
-from holdfastd.store.sqlite import CHECKPOINT_BYTES, DATABASE_NAME
 from holdfastd.store.walcheck import is_damaged, used_frames
 
 STEP_PAGES: Final = 256
@@ -143,7 +143,7 @@ def _check_log(directory: Path) -> None:
     No lock is held meanwhile: a daemon may start at any time, and then it looks for itself.
     """
     wal = directory / f"{DATABASE_NAME}-wal"
-    if is_held(directory) or not _size_of(wal):
+    if is_held(directory) or not size_of(wal):
         return
     try:
         with closing(open_file(directory / DATABASE_NAME, "mode=ro")) as reader:
@@ -235,7 +235,7 @@ def _copy_pages(
     def after_step(status: int, left: int, total: int) -> None:
         # Python's own `sleep` is for a busy source only; it does not pause between steps.
         os.fdatasync(file)
-        _give_up_if_too_long(_size_of(wal), shutil.disk_usage(database.parent).free)
+        _give_up_if_too_long(size_of(wal), shutil.disk_usage(database.parent).free)
         time.sleep(PAUSE_S)
 
     source.backup(copy, pages=STEP_PAGES, progress=after_step)
@@ -266,12 +266,6 @@ def _check_room(source: sqlite3.Connection, partial: Path) -> None:
             f"a backup needs {needed:,} bytes in {partial.parent}, of which {free:,} are free: "
             "free some, or name another target"
         )
-
-
-def _size_of(path: Path) -> int:
-    with suppress(FileNotFoundError):
-        return path.stat().st_size
-    return 0
 
 
 def open_file(path: Path, how: str) -> sqlite3.Connection:

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from holdfastd.engine.model import TOKEN_COUNTER_BITS, AttemptOutcome, State
 from holdfastd.store.backup import BackupError, Contents, check, open_file, time_in_names
 from holdfastd.store.codec import pack_counts, unpack_counts
+from holdfastd.store.files import DATABASE_NAME, RESTORING_NAME
 from holdfastd.store.lock import LOCK_NAME, DirectoryLock, evict_page_cache, sync_directory
 from holdfastd.store.schema import APPLICATION_ID, migrate
-from holdfastd.store.sqlite import DATABASE_NAME, RESTORING_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -31,8 +31,12 @@ def migrations() -> list[str]:
 SCHEMA_VERSION: Final = len(migrations())
 
 
-def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the file to SCHEMA_VERSION, one transaction per migration. Raises StoreRefused."""
+def check(connection: sqlite3.Connection, path: Path) -> int:
+    """Returns the file's schema; 0 = it is empty. Reads no more of it than that, writes nothing.
+
+    Raises:
+        StoreRefused: it is a backup, another program's, or newer.
+    """
     application_id = _pragma(connection, "application_id")
     version = _pragma(connection, "user_version")
     is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
@@ -51,6 +55,12 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} has schema {version}, this holdfastd knows up to {SCHEMA_VERSION}: start the "
             "newer version again; nothing was read or changed"
         )
+    return version
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the file to SCHEMA_VERSION, one transaction per migration. Raises StoreRefused."""
+    version = check(connection, path)
     for number, text in enumerate(migrations()[version:], start=version + 1):
         connection.executescript(
             f"BEGIN IMMEDIATE; {text}\n"

@@ -8,9 +8,11 @@ A commit that raises is *unknown*, not *failed*: but for a full disk, every erro
 process, and the next start reads the truth from the disk.
 """
 
+import asyncio
 import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,20 +30,24 @@ from holdfastd.store.base import (
     StoreStats,
 )
 from holdfastd.store.connection import Connection, connect
+from holdfastd.store.files import CHECKPOINT_BYTES, DATABASE_NAME, RESTORING_NAME, size_of
 from holdfastd.store.lock import DirectoryLock, evict_page_cache
 from holdfastd.store.reading import load, read_detail, read_jobs, read_page
 from holdfastd.store.reserve import Reserve
 from holdfastd.store.schema import migrate
 from holdfastd.store.statements import write_batch
+from holdfastd.store.upgrade import (
+    Stand,
+    Upgrading,
+    is_needed,
+    make_backup,
+    plan,
+    stand_of,
+)
 from holdfastd.store.walcheck import is_damaged, used_frames
 
 T = TypeVar("T")
 
-DATABASE_NAME: Final = "holdfast.db"
-RESTORING_NAME: Final = "holdfast.restoring"
-"""There while a restored database takes the place of another; see `store.restore`."""
-CHECKPOINT_BYTES: Final = 32 * 1024 * 1024
-"""Written since the last checkpoint, roughly, before the next one."""
 ROW_BYTES: Final = 600
 """What a changed row costs in the log, beside its payload: its page and those of its indexes,
 shared with its neighbours. An estimate; it only sets how often a checkpoint is made."""
@@ -71,10 +77,19 @@ PRAGMAS: Final = (
 class SqliteStore:
     """The Store of `store.base` in a directory of its own."""
 
-    def __init__(self, directory: Path, reserve_bytes: int = RESERVE_BYTES):
+    def __init__(
+        self,
+        directory: Path,
+        reserve_bytes: int = RESERVE_BYTES,
+        upgrading: Upgrading | None = None,
+    ):
+        """upgrading: None = an older database is refused."""
+        self._directory = directory
+        self._upgrading = upgrading
         self._path = directory / DATABASE_NAME
         self._wal_path = directory / f"{DATABASE_NAME}-wal"
         self._shm_path = directory / f"{DATABASE_NAME}-shm"
+        self._journal_path = directory / f"{DATABASE_NAME}-journal"
         self._lock = DirectoryLock(directory)
         self._reserve = Reserve(directory, reserve_bytes)
         self._writer: Connection | None = None
@@ -93,17 +108,21 @@ class SqliteStore:
             self._refuse_unfinished_restore()
             if self._lock.was_unclean:
                 evict_page_cache(self._path, self._wal_path)
-            if _size_of(self._wal_path):
+            if size_of(self._wal_path):
                 await self._check_log()
+            if size_of(self._path):
+                await self._look_before_writing()
             self._writer = await connect(self._path, is_reader=False)
             recovered = await self._guarded(self._writer.run(self._prepare))
             self._reader = await connect(self._path, is_reader=True)
             await self._guarded(self._reader.run(_prepare_reader))
             self._lock.mark_unclean()
             self._reserve.take()
-        except BaseException:
+        except BaseException as error:
             await self._close_connections()
             self._lock.release()
+            if isinstance(error, StoreFull):
+                raise StoreRefused(f"{error}, and start again") from error
             raise
         return recovered
 
@@ -129,22 +148,37 @@ class SqliteStore:
                 f"be lost: {RESTORE_ADVICE}; nothing was changed"
             )
 
-    def _prepare(self, connection: sqlite3.Connection) -> Recovered:
+    async def _look_before_writing(self) -> None:
+        """Refuse what must not be opened; back up what has to be migrated."""
+        # A change that was cut short has to be undone before anything can be read: while a file is
+        # new (or restored), and is not in WAL mode yet. Only a writing connection can do that.
+        is_whole = not size_of(self._journal_path)
+        reader = await connect(self._path, is_reader=is_whole)
         try:
+            stand = await self._guarded(reader.run(_stand_of, self._path))
+        finally:
+            await reader.close()
+        if stand is not None and is_needed(stand):
+            await self._back_up(stand)
+
+    async def _back_up(self, stand: Stand) -> None:
+        if self._upgrading is None:
+            raise StoreRefused(
+                f"{self._path} has schema {stand.schema}, and may not be migrated from here: "
+                "start holdfastd on it"
+            )
+        upgrade = await asyncio.to_thread(plan, self._directory, stand, self._upgrading)
+        self._upgrading.on_begin(upgrade)
+        if not upgrade.is_made:
+            now_ms = self._upgrading.now_ms()
+            await asyncio.to_thread(make_backup, self._directory, upgrade, now_ms)
+
+    def _prepare(self, connection: sqlite3.Connection) -> Recovered:
+        with _refusing(self._path):
             _set_pragmas(connection, self._path)
             if self._lock.was_broken:
                 _check_structure(connection)
             migrate(connection, self._path)
-        except sqlite3.DatabaseError as error:
-            advice = (
-                f"if it is damaged, {RESTORE_ADVICE}; if it is another program's, choose another "
-                "directory with --data"
-            )
-            if isinstance(error, sqlite3.OperationalError):  # not what is in it, but the disk
-                advice = "check the disk, its free space and the rights, and start again"
-            raise StoreRefused(
-                f"{self._path} cannot be opened as a database ({error}): {advice}"
-            ) from error
         connection.execute("UPDATE part SET epoch = epoch + 1")
         recovered = load(connection)
         self._epoch = recovered.epoch
@@ -237,8 +271,8 @@ class SqliteStore:
 
     async def stats(self) -> StoreStats:
         return StoreStats(
-            _size_of(self._path),
-            _size_of(self._wal_path),
+            size_of(self._path),
+            size_of(self._wal_path),
             shutil.disk_usage(self._path.parent).free,
             self._free_bytes,
         )
@@ -275,6 +309,26 @@ class SqliteStore:
 
 
 # ---- functions that run in the connection's thread -----------------------------------------------
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """SQLite's errors while a file is opened: it cannot be used as it is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        advice = (
+            f"if it is damaged, {RESTORE_ADVICE}; if it is another program's, choose another "
+            "directory with --data"
+        )
+        if isinstance(error, sqlite3.OperationalError):  # not what is in it, but the disk
+            advice = "check the disk, its free space and the rights, and start again"
+        raise StoreRefused(f"{path} cannot be opened as a database ({error}): {advice}") from error
+
+
+def _stand_of(connection: sqlite3.Connection, path: Path) -> Stand | None:
+    with _refusing(path):
+        return stand_of(connection, path)
 
 
 def _set_pragmas(connection: sqlite3.Connection, path: Path) -> None:
@@ -353,10 +407,3 @@ def _free_bytes(connection: sqlite3.Connection) -> int:
 def _truncate_log(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA busy_timeout = 0")  # a backup under way is not waited for
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

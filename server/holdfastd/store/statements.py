@@ -166,6 +166,11 @@ _SESSION_IS_THERE: Final = (
 
 
 def _write_queues_and_sessions(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Those that go first: one may come back in the same batch by its name, under another key."""
+    if batch.queues_removed:
+        connection.execute(_remove_from("queue", "key"), (json.dumps(batch.queues_removed),))
+    if batch.sessions_removed:
+        connection.execute(_remove_from("session", "key"), (json.dumps(batch.sessions_removed),))
     if batch.queues:
         queues = [
             (
@@ -180,11 +185,7 @@ def _write_queues_and_sessions(connection: sqlite3.Connection, batch: Batch) -> 
             for row in batch.queues
         ]
         _write(connection, "INSERT INTO queue", "(?,?,?,?,?,?,?)", queues, _QUEUE_IS_THERE)
-    if batch.queues_removed:
-        connection.execute(_remove_from("queue", "key"), (json.dumps(batch.queues_removed),))
     if batch.sessions:
         _write(
             connection, "INSERT INTO session", "(?,?,?,?,?,?)", batch.sessions, _SESSION_IS_THERE
         )
-    if batch.sessions_removed:
-        connection.execute(_remove_from("session", "key"), (json.dumps(batch.sessions_removed),))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfastd.store.sqlite import CHECKPOINT_BYTES
+from holdfastd.store.files import CHECKPOINT_BYTES
 from support.engine import P
 from support.sqlite_driver import SqliteDriver
 
