@@ -187,8 +187,22 @@ def _make_data_directory(directory: Path) -> None:
 
 
 def _entry(command: str, name: str, ids: list[str], **details: Any) -> Entry:
-    user = f"{getpass.getuser()} (uid {os.getuid()})"
-    return {"command": command, "user": user, "name": name, "keys": ids, **details, "result": "ok"}
+    return {
+        "command": command,
+        "user": _user(),
+        "name": name,
+        "keys": ids,
+        **details,
+        "result": "ok",
+    }
+
+
+def _user() -> str:
+    """A container's may have a number only."""
+    try:
+        return f"{getpass.getuser()} (uid {os.getuid()})"
+    except (KeyError, OSError):  # up to Python 3.12, and from 3.13
+        return f"uid {os.getuid()}"
 
 
 @contextmanager

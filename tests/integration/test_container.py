@@ -1,5 +1,6 @@
 """The image's entry point, user, paths and health check, on a read-only root, without an engine."""
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,3 +60,14 @@ def test_it_is_somebody_else_than_root_and_can_write_its_data_only(container: Co
     assert (container.data / "file").exists()
     for path in ("/file", "/etc/holdfast/config.toml", "/opt/holdfast/file", "/usr/file"):
         assert "Read-only file system" in container.run("touch", path).stderr
+
+
+def test_keys_are_made_and_noted_by_a_user_without_a_name(container: Container) -> None:
+    """The number that `docker run --user` gives is in no list of users."""
+    made = container.once(
+        *("keys", "create", "web", "--role", "admin"),
+        HOLDFAST_AUDIT_FILE=f"{container.image.volume}/audit.jsonl",
+    )
+    assert made.returncode == 0, made.stderr
+    noted = json.loads((container.data / "audit.jsonl").read_text())
+    assert (noted["command"], noted["user"]) == ("KEYS CREATE", "uid 10001")
