@@ -9,7 +9,7 @@ from holdfastd.config import Config
 from holdfastd.doctor import database, disk
 from holdfastd.doctor.examination import looks
 from holdfastd.store.backup import LOG_BYTES_USUAL
-from holdfastd.store.sqlite import CHECKPOINT_BYTES
+from holdfastd.store.files import CHECKPOINT_BYTES
 from holdfastd.tls import SOON_MS
 
 OPERATE_MD = (Path(__file__).parents[2] / "docs" / "operate.md").read_text()

@@ -15,9 +15,9 @@ from holdfastd.config import Backup
 from holdfastd.doctor.report import Finding, Status
 from holdfastd.store.backup import LOG_BYTES_USUAL, open_file
 from holdfastd.store.base import RESTORE_ADVICE
+from holdfastd.store.files import DATABASE_NAME
 from holdfastd.store.lock import LOCK_NAME, UNCLEAN_NAME, is_held
 from holdfastd.store.schema import APPLICATION_ID, BACKUP_APPLICATION_ID, SCHEMA_VERSION
-from holdfastd.store.sqlite import DATABASE_NAME
 
 HOUR_MS: Final = 3_600_000
 

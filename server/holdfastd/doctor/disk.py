@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 
 from holdfastd.doctor.report import Finding, Status
 from holdfastd.store.backup import LOG_BYTES_USUAL
+from holdfastd.store.files import CHECKPOINT_BYTES
 from holdfastd.store.reserve import Reserve
-from holdfastd.store.sqlite import CHECKPOINT_BYTES
 
 PROBES: Final = 100
 PROBE_BYTES: Final = 4096

@@ -13,8 +13,8 @@ from holdfastd.doctor import database, disk, examination, machine, software
 from holdfastd.doctor.disk import Latency, Mount
 from holdfastd.doctor.machine import STA_UNSYNC, Reading
 from holdfastd.doctor.report import Finding, Status, as_json, worst
+from holdfastd.store.files import DATABASE_NAME
 from holdfastd.store.schema import BACKUP_APPLICATION_ID, SCHEMA_VERSION, migrate
-from holdfastd.store.sqlite import DATABASE_NAME
 from support.certificates import Authority
 
 NOW_MS = 1_800_000_000_000
