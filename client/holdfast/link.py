@@ -13,6 +13,8 @@ these rules (protocol.md, Sessions):
 - the server does not know the session any more: everything above 0, ids as text.
 
 A request that is refused as DRAINING stays unanswered: it goes to the server that comes next.
+A server that said GOAWAY is expected back: the end of its connection is no news, unless it stays
+away.
 
 What belongs to the connection (subscription, listening) is renewed by `on_open`, before the rest.
 Nothing here blocks; messages of one loop tick leave in one write.
@@ -48,6 +50,9 @@ CLIENT_NAME: Final = "holdfast-python 0.1.0"
 PENDING_MAX: Final = 10_000
 """Unanswered requests; further calls wait for room."""
 
+AWAY_S: Final = 10.0
+"""How long a server that said GOAWAY may be away without a word about it: the grace that workers
+have by default. Until then a restart has cost nothing but time."""
 CLOSE_S: Final = 2.0
 """How long the end of a connection may take before it is cut. Arbitrary."""
 LEASES_NAMED_MAX: Final = 500
@@ -126,6 +131,8 @@ class Link:
         """A connection is open; `lost` are the leases that the server no longer has."""
         self.on_lost: Callable[[str], None] = lambda why: None
         """The connection broke, or could not be made; called at each change for the worse."""
+        self.on_goaway: Callable[[], None] = lambda: None
+        """The server goes down and is expected back; `on_lost` comes only if it stays away."""
         self.on_refused: Callable[[HoldfastError], None] = lambda error: None
         """The server refuses us, or is none: it will be tried again, and waiting does not help."""
         self.on_jobs: Callable[[list[Any]], None] = lambda items: None
@@ -155,6 +162,10 @@ class Link:
         self._room.set()
         self._is_closed = False
         self._was_lost_said = False
+        self._expected_until: float | None = None
+        """By the loop's clock: when a server that goes down should be back; None = it does not."""
+        self._is_leaving = False
+        """The server has said so on this connection; it may yet say WELCOME."""
 
     # ---- calls -----------------------------------------------------------------------------
 
@@ -273,7 +284,8 @@ class Link:
     async def _run(self) -> None:
         failures = timeouts = 0
         while not self._is_closed:
-            delay_s = reconnect_delay_s(failures, random.random(), bool(self.leases()))
+            is_urgent = bool(self.leases()) or self._expected_until is not None
+            delay_s = reconnect_delay_s(failures, random.random(), is_urgent)
             if self._denied is not None:
                 delay_s = denied_delay_s(random.random())
             if delay_s:
@@ -306,12 +318,16 @@ class Link:
 
     def _note_lost(self, why: str) -> None:
         self.last_error = why
+        until = self._expected_until
+        if until is not None and asyncio.get_running_loop().time() < until:
+            return
         if not self._is_closed and not self._was_lost_said:
             self._was_lost_said = True
             self.on_lost(why)
 
     async def _connect(self, timeout_s: float) -> tuple["_Connection", wire.Welcome]:
         loop = asyncio.get_running_loop()
+        self._is_leaving = False
         async with asyncio.timeout(timeout_s):
             try:
                 _, connection = await loop.create_connection(
@@ -356,6 +372,8 @@ class Link:
         self.heartbeat_s = info["heartbeat_ms"] / 1000
         self._connection = connection
         self._was_lost_said = False
+        if not self._is_leaving:
+            self._expected_until = None
         last_request, last_refused = info["last_request"], info["last_refused"]
         unanswered = [item for item in self._pending.items() if not item[1].future.done()]
         self.on_open(list(info.get("lost") or ()))
@@ -401,6 +419,10 @@ class Link:
             self.on_cancel(message.items)
         elif isinstance(message, wire.Events):
             self.on_events(message.queue, message.events)
+        elif isinstance(message, wire.Goaway):
+            self._is_leaving = True
+            self._expected_until = asyncio.get_running_loop().time() + AWAY_S
+            self.on_goaway()
         elif isinstance(message, wire.Error):
             self._refused(message)
 
@@ -457,6 +479,8 @@ class _Connection(asyncio.Protocol):
         elif isinstance(message, wire.Welcome):
             if not self.welcome.done():
                 self.welcome.set_result(message)
+        elif isinstance(message, wire.Goaway):
+            self._link.received(message)
         elif isinstance(message, wire.Error):
             self._refuse(message)
 

@@ -4,8 +4,9 @@ from typing import Final
 
 FIRST_S: Final = 0.05
 CAP_S: Final = 5.0
-HOLDING_CAP_S: Final = 2.0
-"""A worker with leases tries at least that often, well within the server's grace of 10 s."""
+URGENT_CAP_S: Final = 2.0
+"""A worker with leases tries at least that often, well within the server's grace of 10 s; so does
+who was told that the server will be back."""
 DENIED_S: Final = 5.0
 DENIED_CAP_S: Final = 30.0
 """One whose key is refused waits between these: ten wrong keys a minute make the server refuse all
@@ -33,14 +34,15 @@ def denied_delay_s(random: float) -> float:
     return DENIED_S + (DENIED_CAP_S - DENIED_S) * random
 
 
-def reconnect_delay_s(failures: int, random: float, holds_leases: bool) -> float:
+def reconnect_delay_s(failures: int, random: float, is_urgent: bool) -> float:
     """Full jitter ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 
     Args:
         failures: attempts that failed since the last connection; 0 = try at once.
         random: in [0, 1).
+        is_urgent: leases are held, or the server is expected back.
     """
     if failures == 0:
         return 0.0
-    cap_s = HOLDING_CAP_S if holds_leases else CAP_S
+    cap_s = URGENT_CAP_S if is_urgent else CAP_S
     return float(min(cap_s, FIRST_S * 2 ** min(failures, 16)) * random)

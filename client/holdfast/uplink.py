@@ -44,6 +44,7 @@ class Uplink:
         link.leases = lambda: list(self._held)
         link.on_open = self._opened
         link.on_lost = self._lost
+        link.on_goaway = self._left
         link.on_jobs = self._arrived
         link.on_cancel = self._cancelled
 
@@ -106,6 +107,13 @@ class Uplink:
             why,
         )
         self._worker.tell("error", ConnectionError(why))
+
+    def _left(self) -> None:
+        log.info(
+            "the server at %s is going down: worker %s keeps its jobs and waits for it",
+            self._link.address.url,
+            self._worker.name,
+        )
 
     def _arrived(self, items: list[Any]) -> None:
         if not self._is_taking:

@@ -48,10 +48,13 @@ def cli() -> None:
 @serving_options
 def serve(path: Path | None, data: str | None, listen: str | None, http: str | None) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
-    from holdfastd import daemon
+    from holdfastd import activation, daemon
 
-    read = _reader(path, data, listen, http)
-    sys.exit(daemon.serve(read_or_leave(read), read))
+    with told(activation.ActivationError):
+        sockets = activation.take(os.environ)
+    at = {name: str(activation.address(found)) for name, found in sockets.items()}
+    read = _reader(path, data, at.get("tcp", listen), at.get("http", http))
+    sys.exit(daemon.serve(read_or_leave(read), read, sockets))
 
 
 def _reader(

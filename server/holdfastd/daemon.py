@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn
 
 import uvloop
@@ -31,6 +31,7 @@ from holdfastd.service import Service, listener_settings
 from holdfastd.store.base import StoreError, StoreRefused
 from holdfastd.store.sqlite import SqliteStore
 from holdfastd.store.upgrade import Upgrade, Upgrading
+from holdfastd.supervisor import Supervisor
 from holdfastd.web.app import HttpServer, make_app
 from holdfastd.web.metrics import Metrics
 from holdfastd.web.snapshot import Snapshots
@@ -59,13 +60,21 @@ class StartError(Exception):
 
 
 class Daemon:
-    def __init__(self, settings: config.Config, reread: Callable[[], config.Config]):
-        """reread: the configuration as it is now, for a reload; raises ConfigError.
+    def __init__(
+        self,
+        settings: config.Config,
+        reread: Callable[[], config.Config],
+        sockets: Mapping[str, socket.socket],
+    ):
+        """reread: the configuration as it is now, for a reload; raises ConfigError. sockets: those
+        that listen already, by name (see `activation`).
 
         Raises:
             StartError: a certificate, the keys or the audit log cannot be used.
         """
         self._clock = SystemClock()
+        self._supervisor = Supervisor(os.environ, self._clock)
+        self._sockets = sockets
         self._observed = Observed(config_reloaded_at_ms=self._clock.now_ms())
         try:
             self._in_force = InForce(settings, reread, self._clock, self._observed)
@@ -105,6 +114,8 @@ class Daemon:
         )
         self._backing_up: asyncio.Task[None] | None = None
         self._why_not_ready: str | None = "starting"
+        self._status = ""
+        """What the service manager shows of us, while we serve."""
         self._stop = asyncio.Event()
         self._signals = 0
 
@@ -128,7 +139,8 @@ class Daemon:
         # Done when it serves; without a handler it would be the end of a long recovery.
         loop.add_signal_handler(signal.SIGHUP, self._in_force.ask_reload)
         try:
-            await self._pipeline.open()
+            async with self._supervisor.recovering():
+                await self._pipeline.open()
         except StoreRefused as error:
             raise StartError(str(error)) from error
         loop.set_exception_handler(_on_stray_error)
@@ -137,15 +149,22 @@ class Daemon:
                 tasks.create_task(_or_end(self._pipeline.run))
                 reading = tasks.create_task(_or_end(self._listener.run))
                 lagging = tasks.create_task(self._sample_lag())
-                http_address = await self._bind("http.listen", self._http.listen())
+                http_address = await self._bind(
+                    "http.listen", self._http.listen(self._sockets.get("http"))
+                )
                 serving = tasks.create_task(self._http.serve_until_stopped())
-                address = await self._bind("tcp.listen", self._listener.start())
+                address = await self._bind(
+                    "tcp.listen", self._listener.start(self._sockets.get("tcp"))
+                )
                 self._ready(address, http_address, sum(self._job_counts()), started)
                 self._back_up(tasks)
                 self._in_force.on_change = lambda plan: self._reconfigure(plan, tasks)
+                self._in_force.on_reload = self._reloading
                 watching = tasks.create_task(_or_end(lambda: self._in_force.watch(self._listener)))
+                feeding = tasks.create_task(_or_end(self._feed_watchdog))
                 await self._stop.wait()
                 watching.cancel()
+                feeding.cancel()
                 self._stop_backing_up()
                 await self._drain()
                 for task in (reading, lagging):
@@ -183,6 +202,8 @@ class Daemon:
         self._why_not_ready = None
         self._in_force.warn_of_certificate()
         seconds = self._clock.monotonic() - started
+        self._status = f"serving on {address}, http on {http_address}"
+        self._supervisor.ready(self._status)
         logs.event(
             log,
             logging.INFO,
@@ -202,9 +223,24 @@ class Daemon:
             os._exit(EXIT_NOT_STARTED)
         self._stop.set()
 
+    async def _feed_watchdog(self) -> None:
+        """As long as the writer thread answers: if the disk hangs, it does not."""
+        await self._supervisor.feed_watchdog(self._pipeline.store.last_batch)
+
+    @contextlib.contextmanager
+    def _reloading(self) -> Iterator[None]:
+        self._supervisor.reloading()
+        try:
+            yield
+        finally:
+            is_ok = self._observed.config_reload_ok
+            news = "" if is_ok else "; the last reload was refused: see the log"
+            self._supervisor.ready(self._status + news)
+
     async def _drain(self) -> None:
         """Say goodbye, write and say what is due, close."""
         self._why_not_ready = "draining"
+        self._supervisor.stopping("draining")
         logs.event(log, logging.INFO, "draining", "draining: no new leases, no new jobs")
         await self._service.say_goodbye()
         try:
@@ -324,25 +360,34 @@ def _take_open_files(connections_max: int) -> None:
         logs.event(log, logging.WARNING, "open_files", text, limit=soft)
 
 
-def serve(settings: config.Config, reread: Callable[[], config.Config]) -> int:
+def serve(
+    settings: config.Config,
+    reread: Callable[[], config.Config],
+    sockets: Mapping[str, socket.socket],
+) -> int:
     """Run the daemon. Returns the exit code; 70 does not return at all.
 
-    reread: the configuration as it is now; raises ConfigError.
+    reread: the configuration as it is now; raises ConfigError. sockets: those that listen already,
+    by name (see `activation`).
     """
     logs.set_up(settings.log.level, settings.log.format)
     _take_open_files(settings.tcp.connections_max)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLD)
     try:
-        uvloop.run(_run(settings, reread))
+        uvloop.run(_run(settings, reread, sockets))
     except StartError as error:
         logs.event(log, logging.CRITICAL, "not_started", str(error))
         return EXIT_NOT_STARTED
     return 0
 
 
-async def _run(settings: config.Config, reread: Callable[[], config.Config]) -> None:
+async def _run(
+    settings: config.Config,
+    reread: Callable[[], config.Config],
+    sockets: Mapping[str, socket.socket],
+) -> None:
     try:
-        await Daemon(settings, reread).run()
+        await Daemon(settings, reread, sockets).run()
     except StoreError as error:
         _end_broken(error)

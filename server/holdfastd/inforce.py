@@ -9,7 +9,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final, NamedTuple, Protocol
 
 from holdfastd import logs, tls
@@ -56,6 +56,7 @@ class InForce:
     door: who may come in.
     audit: what is written to now.
     on_change: called with what a reload has put into force, before its news are told.
+    on_reload: entered for the time of each reload, refused ones too.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class InForce:
         self._certificates = found.certificates
         self.audit = found.audit
         self.on_change: Callable[[Plan], None] = lambda plan: None
+        self.on_reload: Callable[[], AbstractContextManager[None]] = nullcontext
         self._is_reload_wanted = asyncio.Event()
 
     def tcp_context(self) -> ssl.SSLContext:
@@ -106,7 +108,8 @@ class InForce:
                     await self._is_reload_wanted.wait()
             if self._is_reload_wanted.is_set():
                 self._is_reload_wanted.clear()
-                await self.reload(listener)
+                with self.on_reload():
+                    await self.reload(listener)
             elif self.door.has_news:
                 self._read_keys(listener)
             if self.door.has_expired():

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from bench.raw import RawClient
 
-from holdfast import Queue, Release, Retry, Unrecoverable, Worker
+from holdfast import Queue, Release, Retry, Unrecoverable, Worker, link
 from holdfast.active import ActiveJob
 from holdfast.wire import messages as wire
 from support.daemon import DaemonProcess
@@ -362,3 +362,22 @@ def test_progress_that_is_too_large_is_an_error_of_the_handler(
         pytest.raises(Exception, match=r"progress.*4,096"),
     ):
         queue.add("n").wait(20)
+
+
+def test_a_server_that_restarts_is_news_only_if_it_stays_away(
+    daemon: DaemonProcess, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[Exception] = []
+    with Running(daemon, lambda job: "done") as worker:
+        worker.on("error", errors.append)
+        assert queue.add("n").wait(10) == "done"
+        assert daemon.stop() == 0
+        daemon.start()
+        assert queue.add("n").wait(15) == "done"
+        assert errors == []
+        monkeypatch.setattr(link, "AWAY_S", 0.1)
+        assert daemon.stop() == 0
+        while not errors:
+            time.sleep(0.01)
+        daemon.start()
+        assert queue.add("n").wait(15) == "done"

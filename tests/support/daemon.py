@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 START_S: Final = 15.0
+ACTIVATED: Final = Path(__file__).with_name("activated.py")
 READY: Final = re.compile(r"READY .* listening on (\S+), http on (\S+), ([\d,]+) jobs recovered")
 
 
@@ -43,6 +44,8 @@ class DaemonProcess:
         self.environment = environment
         self.program = ["-m", "holdfastd"]
         """What Python runs; `support.faulty_daemon` has another one."""
+        self.sockets: dict[str, socket.socket] = {}
+        """Listening ones that each start is handed, by name, as systemd does it."""
         self._ports = ReservedPort(), ReservedPort()
         self.address, self.http_address = (port.address for port in self._ports)
         self.jobs_recovered = 0
@@ -66,7 +69,14 @@ class DaemonProcess:
             "--http",
             self.http_address,
         ]
-        return [sys.executable, *self.program, "serve", *flags, *self.arguments]
+        return [sys.executable, *self._activated, *self.program, "serve", *flags, *self.arguments]
+
+    @property
+    def _activated(self) -> list[str]:
+        if not self.sockets:
+            return []
+        numbers = ",".join(str(found.fileno()) for found in self.sockets.values())
+        return [str(ACTIVATED), ":".join(self.sockets), numbers]
 
     @property
     def enter(self) -> list[str]:
@@ -77,7 +87,11 @@ class DaemonProcess:
         """Start it and wait until it is READY. Raises RuntimeError with its log if it ends."""
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, env=self.environment
+                self.command(),
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                pass_fds=[found.fileno() for found in self.sockets.values()],
             )
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:

@@ -7,6 +7,9 @@ wall_leases: leases are timed by the wall clock, and what happens to it is not n
 wall_rates: so are rate limits.
 no_caps: what is sent to a client that does not read has no bound.
 fills: what only the log has is not thought of until the disk is full.
+feeds_blindly: the watchdog is fed though the writer thread does not answer.
+forgets_leases: the leases of before are not taken up by a start.
+no_goaway: clients are not told that the daemon goes down.
 believes: the wall clock is believed in what it says of ages, whatever it did.
 chatters: libraries write into the log what they do.
 """
@@ -31,6 +34,7 @@ from holdfastd.net.peer import Peer
 from holdfastd.net.unread import Unread
 from holdfastd.pipeline import Pipeline
 from holdfastd.store.sqlite import SqliteStore
+from holdfastd.supervisor import Supervisor
 
 
 def says_first() -> None:
@@ -108,6 +112,33 @@ def chatters() -> None:
     logging.getLogger("aiosqlite").setLevel(logging.DEBUG)
 
 
+def feeds_blindly() -> None:
+    feed = Supervisor.feed_watchdog
+
+    async def blindly(self: Supervisor, answers: Any) -> None:
+        await feed(self, lambda: asyncio.sleep(0))
+
+    Supervisor.feed_watchdog = blindly  # type: ignore[method-assign]  # the sabotage
+
+
+def forgets_leases() -> None:
+    recover = Engine.recover
+
+    def forgetful(self: Engine, *recovered: Any) -> None:
+        recover(self, *recovered)
+        moment = recovered[-1]
+        for session in list(self._partition.sessions.values()):
+            self._attending.end(session, moment)
+
+    Engine.recover = forgetful  # type: ignore[assignment,method-assign]  # the sabotage
+
+
+def no_goaway() -> None:
+    async def in_silence(self: Listener, retry_after_ms: int = 0) -> None: ...
+
+    Listener.drain = in_silence  # type: ignore[method-assign]  # the sabotage
+
+
 def keeps_all() -> None: ...
 
 
@@ -129,6 +160,9 @@ RULES = (
     fills,
     no_caps,
     chatters,
+    feeds_blindly,
+    forgets_leases,
+    no_goaway,
 )
 
 if __name__ == "__main__":

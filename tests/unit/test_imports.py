@@ -23,6 +23,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "holdfastd.audit": ("holdfastd.logs",),
     "holdfastd.tls": ("holdfastd.access",),
+    "holdfastd.supervisor": ("holdfastd.clock",),
+    "holdfastd.activation": ("holdfastd.config",),
     "holdfastd.observed": ("holdfastd.engine",),
     "holdfastd.doctor": (
         "holdfastd.doctor",

@@ -2,18 +2,18 @@
 
 import pytest
 
-from holdfast.retry import CAP_S, HOLDING_CAP_S, connect_timeout_s, reconnect_delay_s
+from holdfast.retry import CAP_S, URGENT_CAP_S, connect_timeout_s, reconnect_delay_s
 
 
 def test_the_first_attempt_is_made_at_once_and_later_ones_are_spread() -> None:
-    assert reconnect_delay_s(0, 0.999, holds_leases=False) == 0
-    assert reconnect_delay_s(1, 0.5, holds_leases=False) == 0.05
-    assert reconnect_delay_s(3, 0.5, holds_leases=False) == 0.2
+    assert reconnect_delay_s(0, 0.999, is_urgent=False) == 0
+    assert reconnect_delay_s(1, 0.5, is_urgent=False) == 0.05
+    assert reconnect_delay_s(3, 0.5, is_urgent=False) == 0.2
 
 
-@pytest.mark.parametrize(("holds_leases", "cap_s"), [(False, CAP_S), (True, HOLDING_CAP_S)])
-def test_no_pause_is_longer_than_its_cap(holds_leases: bool, cap_s: float) -> None:
-    assert reconnect_delay_s(10_000, 1.0, holds_leases) == cap_s
+@pytest.mark.parametrize(("is_urgent", "cap_s"), [(False, CAP_S), (True, URGENT_CAP_S)])
+def test_no_pause_is_longer_than_its_cap(is_urgent: bool, cap_s: float) -> None:
+    assert reconnect_delay_s(10_000, 1.0, is_urgent) == cap_s
 
 
 def test_an_attempt_that_took_too_long_is_given_more_time() -> None:

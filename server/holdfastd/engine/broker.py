@@ -228,8 +228,9 @@ class Engine:
         session = self._partition.connections.get(connection)
         if session is None:
             return
-        waits_its_turn = session.parked and request and type(command) is not commands.Heartbeat
-        if waits_its_turn or self._missing(session, command):
+        is_in_turn = request and type(command) is not commands.Heartbeat
+        is_in_turn = is_in_turn or type(command) is commands.End  # or it would drop them
+        if (session.parked and is_in_turn) or self._missing(session, command):
             self._park(session, request, command)
         else:
             self._execute(session, request, command, {}, moment)

@@ -95,17 +95,22 @@ class Listener:
 
     # ---- life ----------------------------------------------------------------------------------
 
-    async def start(self) -> tuple[str, int]:
-        """Listen. Returns the address. Raises OSError if it is in use or not ours."""
+    async def start(self, listening: socket.socket | None = None) -> tuple[str, int]:
+        """Listen, or accept from one that does. Returns the address.
+
+        Raises:
+            OSError: it is in use or not ours.
+        """
         host, port = self._settings.host, self._settings.port
         if self._tls is not None:
-            sockets = await listening_on(host, port, BACKLOG)
+            sockets = [listening] if listening else await listening_on(host, port, BACKLOG)
             address = sockets[0].getsockname()
             self._server = self._tls_port(sockets, self._tls)
             self._server.start()
         else:
             loop = asyncio.get_running_loop()
-            server = await loop.create_server(lambda: Peer(self), host, port, backlog=BACKLOG)
+            where = {"sock": listening} if listening else {"host": host, "port": port}
+            server = await loop.create_server(lambda: Peer(self), **where, backlog=BACKLOG)
             address = server.sockets[0].getsockname()
             self._server = server
         return address[0], address[1]
@@ -180,6 +185,11 @@ class Listener:
         if self.pipeline.is_behind:
             peer.stop_reading(STORE_BEHIND)
         return self._last_number
+
+    def why_not_opened(self) -> tuple[ErrorCode, str]:
+        if self._is_draining:  # it was accepted in the very moment
+            return ErrorCode.DRAINING, "the server is going down: connect again"
+        return ErrorCode.BUSY, "too many connections: try again later"
 
     def closed(self, peer: Peer) -> None:
         self._peers.pop(peer.number, None)

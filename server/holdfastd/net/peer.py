@@ -94,8 +94,9 @@ class Owner(Protocol):
         """The parts of WELCOME that are the same for all."""
 
     def opened(self, peer: "Peer") -> int | None:
-        """A number for the connection; None = there are too many."""
+        """A number for the connection; None = it is not taken."""
 
+    def why_not_opened(self) -> tuple[ErrorCode, str]: ...
     def closed(self, peer: "Peer") -> None: ...
     def wait_for_room(self, peer: "Peer") -> None:
         """Have it go on when the next batch takes jobs."""
@@ -148,7 +149,7 @@ class Peer(asyncio.Protocol):
         self._nonce = hello.info["nonce"]
         self.say([hello])
         if number is None:
-            self.refuse(ErrorCode.BUSY, "too many connections: try again later")
+            self.refuse(*self._owner.why_not_opened())
             return
         self.number = number
         if tls.lacks_certificate(transport):

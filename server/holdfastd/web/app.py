@@ -1,5 +1,6 @@
 """The HTTP port: /metrics for Prometheus, /livez and /readyz for supervisors."""
 
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -66,8 +67,8 @@ class HttpServer(uvicorn.Server):
             )
         )
 
-    async def listen(self) -> tuple[str, int]:
-        """Bind and accept. Returns the address.
+    async def listen(self, listening: socket.socket | None = None) -> tuple[str, int]:
+        """Bind and accept, or accept from one that listens. Returns the address.
 
         Raises:
             OSError: the address is in use or not ours.
@@ -75,7 +76,7 @@ class HttpServer(uvicorn.Server):
         self.config.load()
         self.config.ssl = self._tls
         self.lifespan = self.config.lifespan_class(self.config)
-        sock = _bound(self.config.host, self.config.port)
+        sock = listening or _bound(self.config.host, self.config.port)
         await self.startup(sockets=[sock])
         host, port = sock.getsockname()[:2]
         return host, port
@@ -88,10 +89,8 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
 
 
-def _bound(host: str, port: int) -> Any:
+def _bound(host: str, port: int) -> socket.socket:
     """A socket of our own: uvicorn would exit the process where we want to say what is wrong."""
-    import socket
-
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:

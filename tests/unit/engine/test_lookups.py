@@ -151,3 +151,12 @@ def test_reads_of_two_kinds_are_never_taken_for_one() -> None:
     old = FinishedPage(QueueKey(1), State.COMPLETED, None, 10)
     wanted = {old: 1, QueuePage(QueueKey(1), State.COMPLETED, None, 10): 2}
     assert (len(wanted), wanted[old]) == (2, 1)
+
+
+def test_goodbye_waits_for_what_was_sent_before_it(driver: Driver) -> None:
+    driver.do(P, enqueue("a"))
+    driver.do(P, enqueue("b", is_generated=True))
+    driver.do(P, commands.End(), 0)
+    driver.flush()
+    assert ids_on_disk(driver) == ["a", "b", "first", "x"]
+    assert P not in driver.engine._partition.connections
