@@ -1,6 +1,7 @@
 """`holdfast top` in a real pseudo-terminal, beside a real daemon."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -79,6 +80,20 @@ def test_top_gives_the_terminal_back_however_it_ends(
     assert terminal.end() == code
     assert terminal.is_given_back()
     assert "Traceback" not in terminal.said
+
+
+def test_top_gives_the_terminal_back_while_it_is_suspended(terminal: Terminal) -> None:
+    terminal.wait_until(lambda screen: bool(row(screen)))
+    terminal.process.send_signal(signal.SIGTSTP)
+    os.waitid(os.P_PID, terminal.process.pid, os.WSTOPPED | os.WNOWAIT)
+    terminal.read_until_quiet()
+    assert terminal.is_given_back()
+    terminal.said = ""
+    terminal.process.send_signal(signal.SIGCONT)
+    terminal.wait_until(lambda screen: bool(row(screen)))
+    assert terminal.said.startswith(ENTER)
+    terminal.press("q")
+    assert terminal.end() == 0
 
 
 def test_top_says_that_the_daemon_is_away_and_goes_on_when_it_is_back(tmp_path: Path) -> None:

@@ -72,9 +72,13 @@ class Terminal:
     def end(self) -> int:
         """Its exit code; the rest of what it said is read first."""
         code = self.process.wait(PATIENCE_S)
+        self.read_until_quiet()
+        return code
+
+    def read_until_quiet(self) -> None:
+        """What it has said; of one that has ended or is stopped, all."""
         while select.select([self._ours], [], [], 0)[0]:
             self.said += os.read(self._ours, 65536).decode()
-        return code
 
     def is_given_back(self) -> bool:
         is_as_before: bool = termios.tcgetattr(self._theirs) == self.modes

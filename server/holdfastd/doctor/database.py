@@ -137,12 +137,12 @@ def log(directory: Path, *, is_running: bool) -> Finding:
 def _log_bytes(database: Path) -> int:
     try:
         return Path(f"{database}-wal").stat().st_size
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
 
 
 def written_at_ms(directory: Path) -> int | None:
-    """When database or log was last written; None = there is neither."""
+    """When database or log was last written; None = there is neither, or they cannot be seen."""
     found = []
     for path in (directory / DATABASE_NAME, directory / f"{DATABASE_NAME}-wal"):
         try:

@@ -1,0 +1,199 @@
+"""The pages for an operator name commands, keys, events, metrics and refusals as they are."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+import pytest
+
+from holdfast import Queue
+from holdfast.cli import cli as holdfast
+from holdfastd import daemon as exits
+from holdfastd.cli import cli as holdfastd
+from holdfastd.cli_options import EXIT_USAGE
+from holdfastd.config import RULES, SECTIONS
+from support.daemon import DaemonProcess
+from support.metrics import exported, series_names
+
+ROOT: Final = Path(__file__).parents[2]
+DOCS: Final = ROOT / "docs"
+PAGES: Final = {
+    path.name: path.read_text()
+    for name in ("README", "install", "docker", "configure", "upgrade", "troubleshoot")
+    for path in [DOCS / f"{name}.md"]
+}
+ENVIRONMENT: Final = re.compile(r"[A-Z_]+=")
+PROGRAMS: Final[dict[str, click.Command]] = {"holdfast": holdfast, "holdfastd": holdfastd}
+
+
+# ---- where links lead ------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def dead_links(page: Path, text: str) -> list[str]:
+    dead = []
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)", text):
+        path = page.parent / target if target else page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            dead.append(f"{target}#{anchor}")
+    return dead
+
+
+@pytest.mark.parametrize("page", [*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md"))], ids=str)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    assert dead_links(page, page.read_text()) == []
+    assert dead_links(page, "[a](gone.md) [b](#gone)") == ["gone.md#", "#gone"]
+
+
+def test_the_index_leads_to_every_page() -> None:
+    named = set(re.findall(r"\]\((\w+\.md)\)", PAGES["README.md"]))
+    assert named == {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+    assert "docs/README.md" in (ROOT / "README.md").read_text()
+
+
+# ---- what commands are called ----------------------------------------------------------------
+
+
+def lines(text: str) -> list[str]:
+    """What stands behind the prompts of its console blocks."""
+    blocks = "".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL))
+    return re.findall(r"^[$#] (.*)$", blocks.replace("\\\n", " "), re.MULTILINE)
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Words of each of our commands, in console blocks and in code within sentences."""
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    for line in [*lines(text), *re.findall(r"`([^`\n]*holdfast[^`\n]*)`", prose)]:
+        words = [word for word in shlex.split(line, comments=True) if not ENVIRONMENT.match(word)]
+        if words[:2] == ["docker", "build"]:
+            continue
+        if words[:1] == ["docker"]:  # behind the last name of image, service or program
+            last = max((at for at, word in enumerate(words) if word in PROGRAMS), default=-1)
+            words = ["holdfastd", *words[last + 1 :]] if last > 0 else []
+        if words and words[0].rpartition("/")[2] in PROGRAMS and words[1:] not in ([], ["…"]):
+            yield [words[0].rpartition("/")[2], *words[1:]]
+
+
+def what_is_wrong(words: list[str]) -> str | None:
+    """With a command as it stands in a page; None = nothing."""
+    command: click.Command = PROGRAMS[words[0]]
+    for word in words[1:]:
+        if isinstance(command, click.Group) and not word.startswith("-"):
+            if word not in command.commands:
+                return f"no command {word}"
+            command = command.commands[word]
+        elif word.startswith("--") and word not in ("--version", *_options(command)):
+            return f"no option {word}"
+    return None
+
+
+def _options(command: click.Command) -> set[str]:
+    return {name for each in command.params for name in each.opts}
+
+
+def test_commands_and_options_exist() -> None:
+    found = [words for text in PAGES.values() for words in commands(text)]
+    assert len(found) > 40
+    assert {" ".join(words): why for words in found if (why := what_is_wrong(words))} == {}
+    wrong = "```console\n$ holdfastd backup x --dta y\n$ docker exec holdfastd holdfastd bckup\n```"
+    assert list(map(what_is_wrong, commands(wrong))) == ["no option --dta", "no command bckup"]
+
+
+# ---- what else has a name --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_keys_variables_metrics_and_files_exist(page: str) -> None:
+    code = re.findall(r"`([^`\n]+)`", PAGES[page])
+    keys = {word for word in code if re.fullmatch(rf"({'|'.join(SECTIONS)})\.[a-z_]+", word)}
+    assert keys - set(RULES) == set()
+    metrics = set(re.findall(r"holdfast_[a-z_]+|process_[a-z_]+", " ".join(code)))
+    assert metrics - set(await exported()) - await series_names() == set()
+    paths = re.findall(r"deploy/[\w/.-]+", PAGES[page])
+    assert all((ROOT / path).exists() for path in paths)
+
+
+def test_events_exist() -> None:
+    table = PAGES["troubleshoot.md"].partition("| event | what it means |")[2].partition("\n\n")[0]
+    events = [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row[:45])]
+    assert len(events) == 9
+    assert [name for name in events if f'"{name}"' not in SOURCE] == []
+
+
+SOURCE: Final = re.sub(
+    r"[\"']\s*\n\s*f?[\"']",
+    "",
+    "\n".join(path.read_text() for path in ROOT.glob("server/**/*.py")),
+)
+"""With texts that go over several lines put together."""
+
+
+def test_refusals_are_in_the_words_of_the_daemon() -> None:
+    section = PAGES["troubleshoot.md"].partition("| it says | what to do |")[2]
+    rows = section.partition("\n\n")[0].splitlines()[2:]
+    quoted = [words for row in rows for words in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+    parts = [part.strip() for words in quoted for part in words.split("…") if part.strip()]
+    assert len(parts) > 14
+    assert [part for part in parts if part not in SOURCE] == []
+
+
+def test_exit_codes_are_those_of_the_daemon() -> None:
+    told = re.findall(r"^\| (\d+) \|", PAGES["troubleshoot.md"], re.MULTILINE)
+    known = [0, exits.EXIT_NOT_STARTED, EXIT_USAGE, exits.EXIT_BROKEN]
+    assert list(map(int, told)) == known
+
+
+# ---- what the pages say, done ----------------------------------------------------------------
+
+
+RUN: Final = ("install.md", "configure.md", "upgrade.md", "troubleshoot.md")
+OF_OTHERS: Final = ("python3", "install", "systemctl", "journalctl", "fuser", "df", "ls", "pip")
+"""Programs that change the machine, or that are not ours to test."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", RUN)
+def test_the_commands_of_a_page_work(page: str, tmp_path: Path) -> None:
+    """On a daemon with the configuration of the clone, other ports and other paths."""
+    with DaemonProcess(tmp_path / "data", "--config", str(ROOT / "config.toml")) as daemon:
+        with Queue("mail", url=daemon.url) as queue:
+            queue.add("welcome", id="42")
+        places = {
+            "/etc/holdfast/config.toml": f"{ROOT / 'config.toml'}",
+            "/var/lib/holdfast": str(daemon.directory),
+            "/mnt/backup/holdfast": str(tmp_path),
+        }
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}",
+            "HOLDFAST_URL": daemon.url,
+            "HOLDFAST_HTTP_LISTEN": daemon.http_address,
+        }
+        tried = 0
+        for line in lines(PAGES[page]):
+            program = next(filter(lambda word: not ENVIRONMENT.match(word), line.split()))
+            if program.rpartition("/")[2] in OF_OTHERS or " restore " in line:
+                continue
+            for place, here in places.items():
+                line = line.replace(place, here)
+            code = _shell(line.replace("/opt/holdfast/bin/", ""), environment)
+            expected = re.search(r"# ends with (\d+)", line)
+            assert code == (int(expected[1]) if expected else 0), line
+            tried += 1
+        assert tried >= 2
+
+
+def _shell(line: str, environment: dict[str, str]) -> int:
+    return subprocess.run(
+        ["sh", "-c", line], env=environment, capture_output=True, timeout=30, check=False
+    ).returncode
