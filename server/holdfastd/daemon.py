@@ -27,7 +27,7 @@ from holdfastd.engine.transitions import InvariantError
 from holdfastd.inforce import UNUSABLE, InForce
 from holdfastd.observed import Observed
 from holdfastd.reloading import Plan
-from holdfastd.service import Service, listener_settings
+from holdfastd.service import DRAIN_S, Service, listener_settings
 from holdfastd.store.base import StoreError, StoreRefused
 from holdfastd.store.sqlite import SqliteStore
 from holdfastd.store.upgrade import Upgrade, Upgrading
@@ -48,8 +48,6 @@ GC_THRESHOLD: Final = (50_000, 20, 20)
 """The collector looks at what was made since its last look after so many objects, and not after
 700: nearly all goes without it, by reference counts. Draining became a tenth faster (bench.drain,
 interleaved)."""
-DRAIN_S: Final = 8.0
-"""For all of a clean stop; under the 10 s that are promised."""
 LAG_SAMPLE_S: Final = 0.5
 OWN_FILES: Final = 64
 """Open files besides the connections: database, logs, pipes, HTTP; a generous guess."""

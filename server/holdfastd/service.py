@@ -7,6 +7,7 @@ in a simulation as it does in the daemon.
 import ssl
 from collections.abc import Callable
 from random import Random
+from typing import Final
 
 from holdfastd.access.door import Door
 from holdfastd.audit import AuditLog
@@ -18,6 +19,11 @@ from holdfastd.net.listener import Listener, ListenerSettings
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
 from holdfastd.store.base import Store
+
+
+DRAIN_S: Final = 8.0
+"""For all of a clean stop: under the 10 s that are promised, and less than the grace in which who was
+cut off meanwhile, and finds nobody listening, must come back."""
 
 
 def listener_settings(settings: Config) -> ListenerSettings:

@@ -72,6 +72,14 @@ def test_a_daemon_that_speaks_before_it_writes_loses_to_a_power_loss(tmp_path: P
 
 
 @pytest.mark.slow
+def test_a_header_of_the_log_that_was_half_written_is_no_damage() -> None:
+    """At the operations of a run, found by failing all of them, that begin the log anew."""
+    report = Report()
+    for seed, at in ((12, 159), (13, 77), (13, 191), (16, 424)):
+        fail_operation(seed, 30, Plan(at, Fault.SHORT, False), report)
+    assert (report.lost, report.wrong) == (0, 0), report.examples
+
+
 @pytest.mark.parametrize("forever", [False, True], ids=["once", "for ever"])
 @pytest.mark.parametrize("fault", list(Fault))
 def test_an_error_of_the_disk_confirms_nothing_and_loses_nothing(

@@ -11,7 +11,7 @@ import pytest
 
 from holdfast import Queue
 from holdfast.worker import DRAIN_TIMEOUT_S
-from holdfastd import activation, config, daemon
+from holdfastd import activation, config, service
 from support.daemon import DaemonProcess, ReservedPort
 from support.manager import manager
 from support.units import UNITS, complaints, exposure, need_systemd, value, values
@@ -130,7 +130,7 @@ def test_the_sockets_are_those_that_the_daemon_takes_at_its_own_addresses() -> N
 
 
 def test_who_is_stopped_has_time_for_it() -> None:
-    assert seconds(value(SERVICE, "TimeoutStopSec")) > daemon.DRAIN_S
+    assert seconds(value(SERVICE, "TimeoutStopSec")) > service.DRAIN_S
     assert seconds(value(WORKER, "TimeoutStopSec")) > DRAIN_TIMEOUT_S
 
 

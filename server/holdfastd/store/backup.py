@@ -151,7 +151,7 @@ def _check_log(directory: Path) -> None:
     except sqlite3.Error as error:
         raise _source_error(directory / DATABASE_NAME, error) from error
     used = used_frames(directory / f"{DATABASE_NAME}-shm")
-    if is_damaged(wal, used) and not is_held(directory):
+    if is_damaged(wal, used, directory / DATABASE_NAME) and not is_held(directory):
         raise BackupError(
             f"{wal} is damaged: a backup would lack confirmed changes: {RESTORE_ADVICE}"
         )

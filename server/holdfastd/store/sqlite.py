@@ -142,7 +142,7 @@ class SqliteStore:
             used = used_frames(self._shm_path)
         finally:
             await reader.close()
-        if is_damaged(self._wal_path, used):
+        if is_damaged(self._wal_path, used, self._path):
             raise StoreRefused(
                 f"{self._wal_path} is damaged: confirmed changes stand behind the damage and would "
                 f"be lost: {RESTORE_ADVICE}; nothing was changed"

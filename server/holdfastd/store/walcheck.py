@@ -6,13 +6,17 @@ on. But a commit is synced before the next one begins. So a frame that follows u
 behind the point where SQLite stopped, proves that what is missing was durable: then it is damage,
 and the daemon must not start without it. (Damage to the very last commit looks like a crash.)
 
+The header is another matter: it is written over when the log begins anew, and half of that may have
+reached the disk. What stands behind it then has been moved to the database before. So behind a
+header that is not sound only that counts which the database lacks.
+
 Format: sqlite.org/fileformat2.html, section 4, and walformat.html for the index in the -shm file.
 """
 
 import os
 from pathlib import Path
 from struct import Struct, unpack_from
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 _HEADER: Final = Struct(">8I")
 """magic, version, page size, sequence, salt 1 and 2, checksum 1 and 2"""
@@ -26,6 +30,7 @@ _FRAME_COUNT_AT: Final = 16
 
 
 class _Frame(NamedTuple):
+    page: int
     is_commit: bool
     salt: tuple[int, int]
     checksum: tuple[int, int]
@@ -42,8 +47,9 @@ def used_frames(shm: Path) -> int:
     return int(count)
 
 
-def is_damaged(wal: Path, used: int) -> bool:
-    """Whether commits that were synced stand behind the `used` frames that SQLite took."""
+def is_damaged(wal: Path, used: int, database: Path) -> bool:
+    """Whether commits that were synced stand behind the `used` frames that SQLite took. Read only
+    while nobody has the files open."""
     with wal.open("rb") as file:
         header = file.read(_HEADER.size)
         if len(header) < _HEADER.size:
@@ -59,17 +65,45 @@ def is_damaged(wal: Path, used: int) -> bool:
         before: _Frame | None = None
         file.seek(_HEADER.size + used * (_FRAME.size + page_bytes))
         while len(head := file.read(_FRAME.size)) == _FRAME.size:
-            _, pages, *rest = _FRAME.unpack(head)
-            frame = _Frame(pages != 0, (rest[0], rest[1]), (rest[2], rest[3]))
+            page, pages, *rest = _FRAME.unpack(head)
+            frame = _Frame(page, pages != 0, (rest[0], rest[1]), (rest[2], rest[3]))
             follows = before is not None and before.is_commit and frame.salt == before.salt
             if follows and before is not None and salt in (None, frame.salt):
                 data = file.read(page_bytes)
                 if _checksum(before.checksum, head[:8] + data, order) == frame.checksum:
-                    return True
+                    return is_sound or not _is_in_database(file, page_bytes, database)
             else:
                 file.seek(page_bytes, os.SEEK_CUR)
             before = frame
     return False
+
+
+def _is_in_database(log: BinaryIO, page_bytes: int, database: Path) -> bool:
+    """Whether the database has every page as the commits of the first frame's log left it. What
+    else is in the file is older."""
+    newest: dict[int, int] = {}
+    """Page -> where it stands in the log."""
+    committed: dict[int, int] = {}
+    salt: tuple[int, int] | None = None
+    at = _HEADER.size
+    log.seek(at)
+    while len(head := log.read(_FRAME.size)) == _FRAME.size:
+        page, pages, *rest = _FRAME.unpack(head)
+        salt = salt or (rest[0], rest[1])
+        if (rest[0], rest[1]) != salt:
+            break
+        newest[page] = at + _FRAME.size
+        if pages:
+            committed = {page: place for page, place in newest.items() if page <= pages}
+        at += _FRAME.size + page_bytes
+        log.seek(at)
+    with database.open("rb") as file:
+        for page, place in committed.items():
+            log.seek(place)
+            file.seek((page - 1) * page_bytes)
+            if log.read(page_bytes) != file.read(page_bytes):
+                return False
+    return True
 
 
 def _checksum(start: tuple[int, int], data: bytes, order: str) -> tuple[int, int]:

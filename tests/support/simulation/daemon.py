@@ -10,7 +10,7 @@ from holdfastd.engine.broker import Engine
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
 from holdfastd.observed import Observed
-from holdfastd.service import Service
+from holdfastd.service import DRAIN_S, Service
 from holdfastd.store.base import StoreError
 from support.simulation.loop import Process
 from support.simulation.store import SimulatedStore, WrongDisk
@@ -112,7 +112,13 @@ class SimDaemon:
             self.is_serving = True
             await self._stop.wait()
             await self.service.say_goodbye()
-            await self.service.close()
+            try:
+                async with asyncio.timeout(DRAIN_S):
+                    await self.service.close()
+            except TimeoutError:
+                self.world.seen["drains given up"] += 1
+                self._end()
+                await asyncio.sleep(0)
             reading.cancel()
         self.world.seen["stops in good order"] += 1
         self._end()
