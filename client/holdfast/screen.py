@@ -5,7 +5,6 @@ Whatever ends the program, the terminal is given back as it was: see `Screen`, a
 
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
@@ -77,8 +76,10 @@ class Screen:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and lines, now."""
-        return shutil.get_terminal_size()
+        """Columns and lines, now: of the terminal, since COLUMNS in the environment stays as it is.
+        A serial line does not know its own, and has those of a VT100."""
+        columns, lines = os.get_terminal_size(sys.stdout.fileno())
+        return columns or 80, lines or 24
 
     def draw(self, lines: Iterable[str]) -> None:
         """From the top; all else is cleared. In one write, so that nothing flickers."""

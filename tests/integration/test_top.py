@@ -23,7 +23,7 @@ def command(daemon: DaemonProcess, *arguments: str) -> list[str]:
 def terminal(daemon: DaemonProcess) -> Iterator[Terminal]:
     with Queue("mail", url=daemon.url) as queue:
         queue.add("n")
-    opened = Terminal(command(daemon, "--interval", "200ms"), 130, 20)
+    opened = Terminal(command(daemon, "--interval", "200ms"), 130, 20, COLUMNS="80", LINES="24")
     yield opened
     opened.close()
 
