@@ -111,7 +111,7 @@ class Attending:
     def next_deadline(self) -> float | None:
         """Monotonic seconds of the next call of `expire` that may find something; None = none."""
         deadlines = self._partition.deadlines
-        return deadlines[0][0] if deadlines else None
+        return deadlines[0][0] if deadlines and not self._partition.is_draining else None
 
     def forgive(self, moment: Moment) -> None:
         """Put deadlines off. Entries in the heap are early then, which `expire` expects."""
@@ -120,8 +120,11 @@ class Attending:
             session.deadline = max(session.deadline, grace_at)
 
     def expire(self, moment: Moment) -> None:
-        """Take the leases of sessions whose time is up."""
+        """Take the leases of sessions whose time is up. Not while we go down, however long the disk
+        takes for that: nobody can come back, and the next start gives each a full grace."""
         partition = self._partition
+        if partition.is_draining:
+            return
         deadlines = partition.deadlines
         while deadlines and deadlines[0][0] <= moment.monotonic:
             at, key = heappop(deadlines)

@@ -247,3 +247,15 @@ def test_time_in_which_the_daemon_heard_nobody_ends_no_lease(driver: Driver) -> 
     assert driver.row("a").state is State.ACTIVE
     driver.pass_time(2)
     assert driver.row("a").crashes == 1
+
+
+def test_a_daemon_that_takes_long_to_go_down_ends_no_lease(driver: Driver) -> None:
+    """Nobody can come back to it. Found by the simulation: a drain that waited for a full disk."""
+    item = driver.lease()
+    driver.engine.drain()
+    driver.detach(W)
+    driver.pass_time(LEASE_S + GRACE_S)
+    driver.crash()
+    driver.attach(W, "worker", leases=[item[0]], worker="w")
+    assert driver.ack(W, item) == []
+    assert driver.row("a").state is State.COMPLETED
