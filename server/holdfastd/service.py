@@ -20,10 +20,8 @@ from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
 from holdfastd.store.base import Store
 
-
 DRAIN_S: Final = 8.0
-"""For all of a clean stop: under the 10 s that are promised, and less than the grace in which who was
-cut off meanwhile, and finds nobody listening, must come back."""
+"""For all of a clean stop: under the 10 s that are promised."""
 
 
 def listener_settings(settings: Config) -> ListenerSettings:
