@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,13 @@ settings.register_profile(
     "quick", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("quick")
+
+
+def pytest_configure() -> None:
+    """Without this pytest-asyncio asks for the current loop before its first test, and is made one.
+    `asyncio.run` in a later test drops it unclosed, and a test in which the collector runs
+    fails for that."""
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture

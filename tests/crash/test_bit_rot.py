@@ -159,7 +159,7 @@ def test_a_flipped_bit_of_the_log_forgets_the_last_commit_at_most(
 def test_without_the_check_of_the_log_commits_are_lost_in_silence(
     stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "is_damaged", lambda wal, used: False)
+    monkeypatch.setattr(sqlite, "is_damaged", lambda wal, used, database: False)
     with pytest.raises(AssertionError, match="missing, 0 quarantined"):
         flip_all_over(stored, tmp_path / "flipped", f"{DATABASE_NAME}-wal", FLIPS)
 
