@@ -21,7 +21,7 @@ from support.daemon import DaemonProcess
 from support.proxy import Proxy
 
 LEASE_MS = 1_500
-"""With 400, a worker whose process had no time for that long on a busy machine lost its jobs too."""
+"""With 400, a living worker whose process had no time on a busy machine lost its jobs too."""
 JOBS = 2_500
 """Times four kinds of stale commands: 10,000."""
 
