@@ -49,7 +49,7 @@ _counters_of: Final = attrgetter(*COUNTED)
 OWN_AT_ONCE: Final = 50
 OTHERS_AT_ONCE: Final = 1_000
 LEASES_AT_ONCE: Final = 5_000
-"""Looked at before the event loop may do other things: under 1 ms each."""
+"""Looked at before the event loop may do other things: some 1 ms on an idle machine."""
 OTHERS_SHARE: Final = 0.02
 """Of the loop's time that goes into the gauges of queues without series: 100,000 of them take 90 ms
 (bench.observing), so they are looked at every 5 s. The share is arbitrary."""
