@@ -19,6 +19,9 @@ from holdfast import Queue
 from holdfastd.activation import ActivationError, take
 from support.certificates import Authority
 from support.daemon import ACTIVATED, DaemonProcess
+from support.needs import need
+
+NO_ACTIVATOR = "systemd-socket-activate is not in the PATH: it cannot hand sockets over"
 
 PAUSE_S: Final = 0.002
 """Between two connections: some hundreds a second, so that ports do not run out."""
@@ -195,11 +198,9 @@ def test_sockets_for_another_process_are_left_alone() -> None:
         take({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "some"})
 
 
-@pytest.mark.skipif(
-    shutil.which("systemd-socket-activate") is None, reason="systemd is not installed"
-)
 def test_systemd_s_own_tool_hands_over_what_we_take(tmp_path: Path) -> None:
     """It starts the program at the first connection."""
+    need("systemd", shutil.which("systemd-socket-activate") is not None, NO_ACTIVATOR)
     with listening() as tcp, listening() as http:
         ports = [given.getsockname()[1] for given in (tcp, http)]
     listen = [f"--listen=127.0.0.1:{port}" for port in ports]

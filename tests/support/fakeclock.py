@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import pytest
+from support.needs import need
 
 DAY_S: Final = 86_400
 YEAR_S: Final = 365 * DAY_S
@@ -32,11 +32,8 @@ MISSING: Final = "libfaketime is not installed: the clocks of a running daemon c
 
 
 def need_library() -> None:
-    """Leave the test out where the library is missing, or fail where it must be there."""
-    if LIBRARY is None and "faketime" in os.environ.get("HOLDFAST_NEEDS", ""):
-        pytest.fail(MISSING)
-    if LIBRARY is None:
-        pytest.skip(MISSING)
+    """See `support.needs`."""
+    need("faketime", LIBRARY is not None, MISSING)
 
 
 def remove_leftovers() -> None:

@@ -5,7 +5,6 @@ HOLDFAST_NEEDS=prometheus (our CI sets it) makes that an error.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -14,10 +13,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final, Self
 
-import pytest
-
 from support import monitoring
 from support.daemon import ReservedPort
+from support.needs import need
 
 SERVER: Final = shutil.which("prometheus")
 PROMTOOL: Final = shutil.which("promtool")
@@ -26,11 +24,8 @@ PATIENCE_S: Final = 30.0
 
 
 def need_prometheus() -> None:
-    """Leave the test out where the programs are missing, or fail where they must be there."""
-    if SERVER is None or PROMTOOL is None:
-        if "prometheus" in os.environ.get("HOLDFAST_NEEDS", ""):
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
+    """See `support.needs`."""
+    need("prometheus", SERVER is not None and PROMTOOL is not None, MISSING)
 
 
 def promtool(*arguments: str, stdin: bytes = b"") -> tuple[int, str]:

@@ -4,14 +4,13 @@ Where the program is not there, the tests that need it are left out and say so;
 HOLDFAST_NEEDS=systemd (our CI sets it) makes that an error.
 """
 
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
 
-import pytest
+from support.needs import need
 
 UNITS: Final = Path(__file__).parents[2] / "deploy" / "systemd"
 ANALYZE: Final = shutil.which("systemd-analyze")
@@ -21,11 +20,8 @@ SYSTEM_UNITS: Final = Path("/lib/systemd/system")
 
 
 def need_systemd() -> None:
-    """Leave the test out where the program is missing, or fail where it must be there."""
-    if ANALYZE is None and "systemd" in os.environ.get("HOLDFAST_NEEDS", ""):
-        pytest.fail(MISSING)
-    if ANALYZE is None:
-        pytest.skip(MISSING)
+    """See `support.needs`."""
+    need("systemd", ANALYZE is not None, MISSING)
 
 
 def exposure(unit: Path) -> float:

@@ -37,8 +37,8 @@ def check(connection: sqlite3.Connection, path: Path) -> int:
     Raises:
         StoreRefused: it is a backup, another program's, or newer.
     """
-    application_id = _pragma(connection, "application_id")
-    version = _pragma(connection, "user_version")
+    application_id = pragma(connection, "application_id")
+    version = pragma(connection, "user_version")
     is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
     if application_id == BACKUP_APPLICATION_ID:
         raise StoreRefused(
@@ -68,6 +68,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
+def pragma(connection: sqlite3.Connection, name: str) -> int:
+    """Of those that are numbers."""
     value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
     return value

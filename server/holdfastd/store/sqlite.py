@@ -34,7 +34,7 @@ from holdfastd.store.files import CHECKPOINT_BYTES, DATABASE_NAME, RESTORING_NAM
 from holdfastd.store.lock import DirectoryLock, evict_page_cache
 from holdfastd.store.reading import load, read_detail, read_jobs, read_page
 from holdfastd.store.reserve import Reserve
-from holdfastd.store.schema import migrate
+from holdfastd.store.schema import migrate, pragma
 from holdfastd.store.statements import write_batch
 from holdfastd.store.upgrade import (
     Stand,
@@ -388,20 +388,12 @@ def _apply(connection: sqlite3.Connection, epoch: int, batch: Batch) -> None:
 
 def _checkpoint(connection: sqlite3.Connection) -> tuple[int, int]:
     """Returns the bytes of the log that could not be moved, and the free ones of the database."""
-    frames: int
-    moved: int
-    page_bytes: int
     _, frames, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    return (frames - moved) * page_bytes, _free_bytes(connection)
+    return (frames - moved) * pragma(connection, "page_size"), _free_bytes(connection)
 
 
 def _free_bytes(connection: sqlite3.Connection) -> int:
-    pages: int
-    page_bytes: int
-    (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
-    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    return pages * page_bytes
+    return pragma(connection, "freelist_count") * pragma(connection, "page_size")
 
 
 def _truncate_log(connection: sqlite3.Connection) -> None:

@@ -30,7 +30,6 @@ _FRAME_COUNT_AT: Final = 16
 
 
 class _Frame(NamedTuple):
-    page: int
     is_commit: bool
     salt: tuple[int, int]
     checksum: tuple[int, int]
@@ -65,8 +64,8 @@ def is_damaged(wal: Path, used: int, database: Path) -> bool:
         before: _Frame | None = None
         file.seek(_HEADER.size + used * (_FRAME.size + page_bytes))
         while len(head := file.read(_FRAME.size)) == _FRAME.size:
-            page, pages, *rest = _FRAME.unpack(head)
-            frame = _Frame(page, pages != 0, (rest[0], rest[1]), (rest[2], rest[3]))
+            _, pages, *rest = _FRAME.unpack(head)
+            frame = _Frame(pages != 0, (rest[0], rest[1]), (rest[2], rest[3]))
             follows = before is not None and before.is_commit and frame.salt == before.salt
             if follows and before is not None and salt in (None, frame.salt):
                 data = file.read(page_bytes)
@@ -81,9 +80,10 @@ def is_damaged(wal: Path, used: int, database: Path) -> bool:
 def _is_in_database(log: BinaryIO, page_bytes: int, database: Path) -> bool:
     """Whether the database has every page as the commits of the first frame's log left it. What
     else is in the file is older."""
-    newest: dict[int, int] = {}
-    """Page -> where it stands in the log."""
     committed: dict[int, int] = {}
+    """Page -> where its newest content stands in the log."""
+    since_commit: dict[int, int] = {}
+    page_count = 0
     salt: tuple[int, int] | None = None
     at = _HEADER.size
     log.seek(at)
@@ -92,13 +92,17 @@ def _is_in_database(log: BinaryIO, page_bytes: int, database: Path) -> bool:
         salt = salt or (rest[0], rest[1])
         if (rest[0], rest[1]) != salt:
             break
-        newest[page] = at + _FRAME.size
+        since_commit[page] = at + _FRAME.size
         if pages:
-            committed = {page: place for page, place in newest.items() if page <= pages}
+            committed |= since_commit
+            since_commit = {}
+            page_count = pages
         at += _FRAME.size + page_bytes
         log.seek(at)
     with database.open("rb") as file:
         for page, place in committed.items():
+            if page > page_count:  # the database became shorter
+                continue
             log.seek(place)
             file.seek((page - 1) * page_bytes)
             if log.read(page_bytes) != file.read(page_bytes):
