@@ -185,7 +185,7 @@ class Daemon:
                 f"{key} = {wanted} cannot be listened on ({_reason(error)}): stop "
                 "what uses it, or choose another address"
             ) from error
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return str(config.Address(host, port))
 
     def _job_counts(self) -> list[int]:
         return [sum(queue.counts) for queue in self._pipeline.engine.queues.values()]

@@ -15,9 +15,9 @@ from holdfastd.config import Backup
 from holdfastd.doctor.report import Finding, Status
 from holdfastd.store.backup import LOG_BYTES_USUAL, open_file
 from holdfastd.store.base import RESTORE_ADVICE
-from holdfastd.store.files import DATABASE_NAME
+from holdfastd.store.files import DATABASE_NAME, log_of, size_of
 from holdfastd.store.lock import LOCK_NAME, UNCLEAN_NAME, is_held
-from holdfastd.store.schema import APPLICATION_ID, BACKUP_APPLICATION_ID, SCHEMA_VERSION
+from holdfastd.store.schema import APPLICATION_ID, BACKUP_APPLICATION_ID, SCHEMA_VERSION, pragma
 
 HOUR_MS: Final = 3_600_000
 
@@ -64,7 +64,7 @@ def database(directory: Path, *, is_shared: bool) -> Finding:
         return Finding("database", Status.OK, "there is none yet: the first start makes it")
     try:
         with closing(open_file(path, "mode=ro" if is_shared else "mode=ro&immutable=1")) as opened:
-            return _judge(path, _Header.of(opened), is_whole=is_shared or not _log_bytes(path))
+            return _judge(path, _Header.of(opened), is_whole=is_shared or not size_of(log_of(path)))
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             text, advice = f"{path} cannot be read ({error})", "run the doctor as the daemon's user"
@@ -82,12 +82,11 @@ class _Header(NamedTuple):
 
     @classmethod
     def of(cls, connection: sqlite3.Connection) -> "_Header":
-        def pragma(name: str) -> int:
-            return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-
         connection.execute("BEGIN")
-        application_id, schema = pragma("application_id"), pragma("user_version")
-        size = pragma("page_count") * pragma("page_size")
+        application_id, schema = (
+            pragma(connection, name) for name in ("application_id", "user_version")
+        )
+        size = pragma(connection, "page_count") * pragma(connection, "page_size")
         is_ours = application_id == APPLICATION_ID and 0 < schema <= SCHEMA_VERSION
         part = connection.execute("SELECT epoch FROM part").fetchone() if is_ours else None
         return cls(application_id, schema, size, part[0] if part else None)
@@ -121,7 +120,7 @@ def _judge(path: Path, found: _Header, *, is_whole: bool) -> Finding:
 
 
 def log(directory: Path, *, is_running: bool) -> Finding:
-    log_bytes = _log_bytes(directory / DATABASE_NAME)
+    log_bytes = size_of(log_of(directory / DATABASE_NAME))
     facts = {"bytes": log_bytes, "usual_bytes_max": LOG_BYTES_USUAL}
     text = f"{log_bytes:,} bytes of write-ahead log; up to {LOG_BYTES_USUAL:,} are usual"
     if log_bytes > LOG_BYTES_USUAL:
@@ -134,17 +133,11 @@ def log(directory: Path, *, is_running: bool) -> Finding:
     return Finding("log", Status.OK, text, facts)
 
 
-def _log_bytes(database: Path) -> int:
-    try:
-        return Path(f"{database}-wal").stat().st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
-
-
 def written_at_ms(directory: Path) -> int | None:
     """When database or log was last written; None = there is neither, or they cannot be seen."""
     found = []
-    for path in (directory / DATABASE_NAME, directory / f"{DATABASE_NAME}-wal"):
+    database = directory / DATABASE_NAME
+    for path in (database, log_of(database)):
         try:
             found.append(path.stat().st_mtime_ns // 1_000_000)
         except OSError:

@@ -29,9 +29,9 @@ from urllib.parse import quote
 from holdfastd.engine.model import State
 from holdfastd.store.base import RESTORE_ADVICE, StoreError
 from holdfastd.store.codec import checksum
-from holdfastd.store.files import CHECKPOINT_BYTES, DATABASE_NAME, size_of
+from holdfastd.store.files import CHECKPOINT_BYTES, DATABASE_NAME, log_of, size_of
 from holdfastd.store.lock import evict_page_cache, is_held, sync_directory
-from holdfastd.store.schema import APPLICATION_ID, BACKUP_APPLICATION_ID, SCHEMA_VERSION
+from holdfastd.store.schema import APPLICATION_ID, BACKUP_APPLICATION_ID, SCHEMA_VERSION, pragma
 from holdfastd.store.walcheck import is_damaged, used_frames
 
 STEP_PAGES: Final = 256
@@ -142,7 +142,7 @@ def _check_log(directory: Path) -> None:
 
     No lock is held meanwhile: a daemon may start at any time, and then it looks for itself.
     """
-    wal = directory / f"{DATABASE_NAME}-wal"
+    wal = log_of(directory / DATABASE_NAME)
     if is_held(directory) or not size_of(wal):
         return
     try:
@@ -230,7 +230,7 @@ def _copy_pages(
     _refuse_foreign(source, database, APPLICATION_ID)  # its first read: from here on, one instant
     started = time.perf_counter()
     _check_room(source, partial)
-    wal = Path(f"{database}-wal")
+    wal = log_of(database)
 
     def after_step(status: int, left: int, total: int) -> None:
         # Python's own `sleep` is for a busy source only; it does not pause between steps.
@@ -256,10 +256,7 @@ def _give_up_if_too_long(log_bytes: int, free_bytes: int) -> None:
 
 
 def _check_room(source: sqlite3.Connection, partial: Path) -> None:
-    pages, page_bytes = (
-        source.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
-    )
-    needed = pages * page_bytes + SPARE_BYTES
+    needed = pragma(source, "page_count") * pragma(source, "page_size") + SPARE_BYTES
     free = shutil.disk_usage(partial.parent).free
     if free < needed:
         raise BackupError(
@@ -311,8 +308,8 @@ def check(path: Path, shown: Path, advice: str) -> Contents:
 
 def _refuse_foreign(connection: sqlite3.Connection, shown: Path, *ours: int) -> None:
     """Raises BackupError: its application_id is none of ours, or its schema is newer."""
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    application_id = pragma(connection, "application_id")
+    version = pragma(connection, "user_version")
     if application_id not in ours:
         raise BackupError(f"{shown} is none of Holdfast's (application id {application_id:#x})")
     if version > SCHEMA_VERSION:
@@ -325,7 +322,7 @@ def _refuse_foreign(connection: sqlite3.Connection, shown: Path, *ours: int) -> 
 def _read(connection: sqlite3.Connection) -> Contents:
     """It asks for nothing that schema 1 did not have: older files can be checked, too."""
     epoch, batch = connection.execute("SELECT epoch, batch FROM part").fetchone()
-    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    schema = pragma(connection, "user_version")
     # What is no UTF-8 any more is a damaged job, not a damaged file.
     connection.text_factory = lambda raw: raw.decode(errors="replace")
     names = dict(connection.execute("SELECT key, name FROM queue"))

@@ -10,9 +10,14 @@ CHECKPOINT_BYTES: Final = 32 * 1024 * 1024
 """Written to the log since the last checkpoint, roughly, before the next one."""
 
 
+def log_of(database: Path) -> Path:
+    """SQLite's write-ahead log of a database file."""
+    return Path(f"{database}-wal")
+
+
 def size_of(path: Path) -> int:
     """0 if it is not there."""
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0

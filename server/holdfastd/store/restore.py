@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from holdfastd.engine.model import TOKEN_COUNTER_BITS, AttemptOutcome, State
 from holdfastd.store.backup import BackupError, Contents, check, open_file, time_in_names
 from holdfastd.store.codec import pack_counts, unpack_counts
-from holdfastd.store.files import DATABASE_NAME, RESTORING_NAME
+from holdfastd.store.files import DATABASE_NAME, RESTORING_NAME, log_of, size_of
 from holdfastd.store.lock import LOCK_NAME, DirectoryLock, evict_page_cache, sync_directory
 from holdfastd.store.schema import APPLICATION_ID, migrate
 
@@ -99,8 +99,8 @@ def _old_files(directory: Path) -> list[Path]:
 def _refuse_in_use(backup: Path) -> None:
     if not backup.is_file():
         raise BackupError(f"there is no backup {backup}")
-    log = Path(f"{backup}-wal")
-    if log.exists() and log.stat().st_size:
+    log = log_of(backup)
+    if size_of(log):
         raise BackupError(
             f"{backup} is a database in use, with a log beside it ({log.name}), and no backup: "
             "make one with holdfastd backup"

@@ -30,7 +30,7 @@ from holdfastd.store.base import (
     StoreStats,
 )
 from holdfastd.store.connection import Connection, connect
-from holdfastd.store.files import CHECKPOINT_BYTES, DATABASE_NAME, RESTORING_NAME, size_of
+from holdfastd.store.files import CHECKPOINT_BYTES, DATABASE_NAME, RESTORING_NAME, log_of, size_of
 from holdfastd.store.lock import DirectoryLock, evict_page_cache
 from holdfastd.store.reading import load, read_detail, read_jobs, read_page
 from holdfastd.store.reserve import Reserve
@@ -87,7 +87,7 @@ class SqliteStore:
         self._directory = directory
         self._upgrading = upgrading
         self._path = directory / DATABASE_NAME
-        self._wal_path = directory / f"{DATABASE_NAME}-wal"
+        self._wal_path = log_of(self._path)
         self._shm_path = directory / f"{DATABASE_NAME}-shm"
         self._journal_path = directory / f"{DATABASE_NAME}-journal"
         self._lock = DirectoryLock(directory)

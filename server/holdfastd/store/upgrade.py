@@ -93,7 +93,7 @@ def _stand_of_backup(path: Path) -> Stand | None:
         suppress(sqlite3.Error, TypeError),
         closing(open_file(path, "mode=ro&immutable=1")) as connection,
     ):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = schema.pragma(connection, "user_version")
         epoch, batch = connection.execute("SELECT epoch, batch FROM part").fetchone()
         return Stand(version, epoch, batch)
     return None
