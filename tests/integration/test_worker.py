@@ -167,13 +167,18 @@ def test_a_worker_with_more_leases_than_a_handshake_can_name_keeps_them(
     daemon: DaemonProcess, queue: Queue
 ) -> None:
     runs: list[str] = []
-    may_end = threading.Event()
+    waiting: list[asyncio.Future[str]] = []
 
     async def handler(job: ActiveJob) -> str:
         runs.append(job.id)
-        while not may_end.is_set():
-            await asyncio.sleep(0.01)
-        return "done"
+        if job.id == "after":
+            return "done"
+        waiting.append(asyncio.get_running_loop().create_future())
+        return await waiting[-1]
+
+    def end_all() -> None:
+        for future in waiting:
+            future.set_result("done")
 
     with Running(daemon, handler, concurrency=2_000):
         queue.add_many([("n", number) for number in range(2_000)])
@@ -182,7 +187,7 @@ def test_a_worker_with_more_leases_than_a_handshake_can_name_keeps_them(
         daemon.kill()
         daemon.start()
         queue.add("n", id="after")
-        may_end.set()
+        waiting[0].get_loop().call_soon_threadsafe(end_all)
         deadline = time.monotonic() + 30
         while queue.counts()["completed"] < 2_001 and time.monotonic() < deadline:
             time.sleep(0.02)
