@@ -138,7 +138,7 @@ class Queue:
         Args:
             name: which handler it is for, 1 to 128 printable characters.
             data: what msgpack can carry.
-            options: id, attempts, backoff, delay or run_at, priority, lifo, max_crashes.
+            options: id, attempts, backoff, delay or run_at, priority, lifo, max_crashes, tags.
 
         Raises:
             MisuseError: nothing was sent. Refused, Unreachable.
@@ -192,6 +192,7 @@ class Queue:
         if wanted:
             job.priority = wanted.get("priority", 0)
             job.attempts = wanted.get("attempts", 1)
+            job.tags = wanted.get("tags", [])
             if wanted.get("delay_ms") or wanted.get("run_at_ms"):
                 job.state = "delayed"
         return job, [id, name, payload, wanted]

@@ -133,6 +133,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON do
 @click.option("--priority", type=int, help="Smaller runs first; default 0.")
 @click.option("--lifo", is_flag=True, default=None, help="First within its priority.")
 @click.option("--backoff", type=Duration(), help="First delay of an exponential backoff.")
+@click.option("--tag", "tags", multiple=True, help="To find it by; may be given several times.")
 @_json_option
 @click.pass_context
 @_guarded
@@ -146,7 +147,7 @@ def add(
         raise MisuseError(f"DATA is not JSON ({error}): quote it, as '{{\"a\": 1}}'") from error
     if options["backoff"] is not None:
         options["backoff"] = Backoff.exponential(options["backoff"], cap=3600, jitter="full")
-    given = {key: option for key, option in options.items() if option is not None}
+    given = {key: option for key, option in options.items() if option not in (None, ())}
     job = _queue(ctx, queue).add(name, value, **given)
     if as_json:
         _print_json({"id": job.id, "created": job.created, "state": job.state})

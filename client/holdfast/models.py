@@ -45,6 +45,7 @@ class JobInfo:
     releases: int = 0
     reason: str = ""
     """How a failed job came to fail: error, crashed, timed_out, expired, child_failed, damaged."""
+    tags: list[str] = field(default_factory=list)
     progress: Any = None
     result: Any = None
     worker: str = ""
@@ -72,6 +73,7 @@ def fill(job: JobInfo, wire: dict[str, Any]) -> None:
     job.crashes = wire["crashes"]
     job.releases = wire["releases"]
     job.reason = FailReason(wire["reason"]).name.lower() if wire["reason"] else ""
+    job.tags = list(wire["tags"])
     job.progress = unpack(wire["progress"])
     job.result = unpack(wire["result"])
     job.worker = wire["worker"]

@@ -38,6 +38,9 @@ DELAY_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 RUN_AT_MS_MAX: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 BACKOFF_DELAYS_MAX: Final = 100
+TAGS_MAX: Final = 20
+"""Of one job. Each is a row of its own in the database."""
+TAG_LENGTH_MAX: Final = 64
 ERROR_TYPE_LENGTH_MAX: Final = 256
 ERROR_MESSAGE_LENGTH_MAX: Final = 4_096
 ERROR_TRACEBACK_LENGTH_MAX: Final = 16_384

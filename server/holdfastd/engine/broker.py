@@ -140,6 +140,7 @@ class Engine:
             session.last_request = session_row.last_request
             session.last_refused = session_row.last_refused
             session.seen_at_ms = session_row.seen_at_ms
+            session.is_quiet = session_row.is_quiet
             session.is_stored = session.is_restored = True
             partition.know_session(session)
         for job_row in active:

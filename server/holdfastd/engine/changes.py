@@ -172,6 +172,8 @@ class SessionRow(NamedTuple):
     last_refused: int
     """Highest number of an ENQUEUE that was refused as a whole; 0 = none."""
     seen_at_ms: int
+    is_quiet: bool = False
+    """A person said that it is to get no more jobs."""
 
 
 @dataclass(slots=True)
@@ -191,7 +193,7 @@ class Batch:
     completed: list[CompletedRow] = field(default_factory=list)
     rewritten: list[RewrittenRow] = field(default_factory=list)
     removed: list[Seq] = field(default_factory=list)
-    """Their attempts and logs go with them."""
+    """Their attempts, logs and tags go with them."""
     attempts: list[AttemptRow] = field(default_factory=list)
     logs: list[LogRow] = field(default_factory=list)
     queues: list[QueueRow] = field(default_factory=list)

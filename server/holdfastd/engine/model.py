@@ -87,6 +87,8 @@ class JobOptions:
     max_crashes: int = 3
     """Lost leases that end in `failed/crashed`. DESIGN.md, section 6."""
     backoff: Backoff = Backoff()
+    tags: tuple[str, ...] = ()
+    """By which a person finds it; none twice."""
 
 
 DEFAULT_OPTIONS: Final = JobOptions()

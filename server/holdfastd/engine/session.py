@@ -34,6 +34,8 @@ class Session:
         """Highest number of an ENQUEUE refused as a whole: of those above it, up to last_request,
         its client knows that they were done, whatever became of the jobs since."""
         self.seen_at_ms = 0
+        self.is_quiet = False
+        """A person said that it is to get no more jobs; it keeps those that it has."""
         self.is_stored = False
         """It has a row, or will have with the open batch."""
         # In memory only
@@ -84,4 +86,5 @@ class Session:
             self.last_request,
             self.last_refused,
             self.seen_at_ms,
+            self.is_quiet,
         )

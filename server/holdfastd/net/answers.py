@@ -94,6 +94,7 @@ def job_map(queue: str, row: JobRow, worker: str = "") -> dict[str, Any]:
         "crashes": row.crashes,
         "releases": row.releases,
         "max_crashes": row.options.max_crashes,
+        "tags": row.options.tags,
         "progress": row.progress,
         "payload": None if row.is_damaged else row.payload,
         "result": row.result,

@@ -270,6 +270,8 @@ def _job_options(options: dict[str, Any]) -> JobOptions:
     }
     if "backoff" in options:
         rare["backoff"] = _backoff(options["backoff"])
+    if options.get("tags"):
+        rare["tags"] = tuple(options["tags"])
     return JobOptions(**rare) if rare else DEFAULT_OPTIONS
 
 

@@ -332,9 +332,9 @@ def load(connection: sqlite3.Connection) -> Recovered:
         )
     ]
     sessions = [
-        SessionRow(SessionKey(row[0]), *row[1:])
+        SessionRow(SessionKey(row[0]), *row[1:-1], bool(row[-1]))
         for row in connection.execute(
-            "SELECT key, id, name, last_request, last_refused, seen_at_ms FROM session"
+            "SELECT key, id, name, last_request, last_refused, seen_at_ms, is_quiet FROM session"
         )
     ]
     return Recovered(

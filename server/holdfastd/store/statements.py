@@ -60,7 +60,7 @@ def write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
         _write(connection, "INSERT OR REPLACE INTO log", "(?,?,?,?)", batch.logs)
     if batch.removed:
         seqs = json.dumps(batch.removed)
-        for table in ("job", "attempt", "log"):
+        for table in ("job", "attempt", "log", "tag"):
             connection.execute(_remove_from(table, "seq"), (seqs,))
     _write_queues_and_sessions(connection, batch)
 
@@ -95,6 +95,7 @@ def _write_added(connection: sqlite3.Connection, rows: list[AddedRow]) -> None:
     waiting: list[tuple[Any, ...]] = []
     active: list[tuple[Any, ...]] = []
     others: list[tuple[Any, ...]] = []
+    tags: list[tuple[str, int]] = []
     for row in rows:
         (seq, queue, id, name, state, priority, order, run_at_ms, created_at_ms, options) = row[:10]
         payload, token, session, started_at_ms = row[10:]
@@ -121,12 +122,15 @@ def _write_added(connection: sqlite3.Connection, rows: list[AddedRow]) -> None:
             )
         else:
             others.append((*row[:9], pack_options(options), *row[11:], check, payload))
+            tags += [(tag, seq) for tag in options.tags]
     if waiting:
         _write(connection, _INSERT, _PLAIN_WAITING, waiting)
     if active:
         _write(connection, _INSERT, _PLAIN_ACTIVE, active)
     if others:
         _write(connection, _INSERT, _ANY, others)
+    if tags:
+        _write(connection, "INSERT INTO tag", "(?,?)", tags)
 
 
 _COMPLETE: Final = "UPDATE job SET state = 5, session = 0, "
@@ -161,7 +165,7 @@ _QUEUE_IS_THERE: Final = (
 _SESSION_IS_THERE: Final = (
     " ON CONFLICT (key) DO UPDATE SET name = excluded.name, "
     "last_request = excluded.last_request, last_refused = excluded.last_refused, "
-    "seen_at_ms = excluded.seen_at_ms"
+    "seen_at_ms = excluded.seen_at_ms, is_quiet = excluded.is_quiet"
 )
 
 
@@ -187,5 +191,5 @@ def _write_queues_and_sessions(connection: sqlite3.Connection, batch: Batch) -> 
         _write(connection, "INSERT INTO queue", "(?,?,?,?,?,?,?)", queues, _QUEUE_IS_THERE)
     if batch.sessions:
         _write(
-            connection, "INSERT INTO session", "(?,?,?,?,?,?)", batch.sessions, _SESSION_IS_THERE
+            connection, "INSERT INTO session", "(?,?,?,?,?,?,?)", batch.sessions, _SESSION_IS_THERE
         )
