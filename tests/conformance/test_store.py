@@ -61,7 +61,9 @@ from holdfastd.store.sqlite import SqliteStore
 
 Q = QueueKey(1)
 COUNTS = (0, 1, 2, 3, 0, 4, 5, 0)
-OPTIONS = JobOptions(5, 2, Backoff(BackoffKind.EXPONENTIAL, (1000,), 3.0, 60_000, Jitter.FULL), ("eu",))
+OPTIONS = JobOptions(
+    5, 2, Backoff(BackoffKind.EXPONENTIAL, (1000,), 3.0, 60_000, Jitter.FULL), ("eu",)
+)
 SETTINGS = QueueSettings(3, Rate(10, 1000, 2), Retention(Keep(None, 5), Keep(7, None)))
 
 

@@ -79,9 +79,7 @@ async def test_every_job_is_there_as_it_was(old: DaemonProcess) -> None:
 
 async def test_a_jobs_tags_are_there_since_schema_2(old: DaemonProcess) -> None:
     with closing(sqlite3.connect(f"file:{old.directory / DATABASE_NAME}?mode=ro", uri=True)) as db:
-        stored = db.execute(
-            "SELECT id, tag FROM tag JOIN job USING (seq) ORDER BY tag"
-        ).fetchall()
+        stored = db.execute("SELECT id, tag FROM tag JOIN job USING (seq) ORDER BY tag").fetchall()
     async with queue_of(old, "mail") as queue:
         assert [("second", tag) for tag in (await queue.get("second")).tags] == stored
         assert (await queue.get("first")).tags == []

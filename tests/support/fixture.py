@@ -106,7 +106,9 @@ class _Maker:
         self.driver.release(W, item)
 
     def _waiting(self) -> None:
-        self._add(_job("last", priority=9), _job("second", options=TAGGED), _job("first", priority=-5))
+        self._add(
+            _job("last", priority=9), _job("second", options=TAGGED), _job("first", priority=-5)
+        )
         self._add(_job("due", run_at_ms=START_MS + HOUR_MS), _job("tomorrow", run_at_ms=FAR_MS))
 
     def _paused(self) -> None:

@@ -332,8 +332,8 @@ def load(connection: sqlite3.Connection) -> Recovered:
         )
     ]
     sessions = [
-        SessionRow(SessionKey(row[0]), *row[1:-1], bool(row[-1]))
-        for row in connection.execute(
+        SessionRow(SessionKey(key), id, name, request, refused, seen_at_ms, bool(is_quiet))
+        for key, id, name, request, refused, seen_at_ms, is_quiet in connection.execute(
             "SELECT key, id, name, last_request, last_refused, seen_at_ms, is_quiet FROM session"
         )
     ]

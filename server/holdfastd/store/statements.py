@@ -12,7 +12,7 @@ from functools import cache
 from itertools import chain, groupby
 from typing import Any, Final
 
-from holdfastd.engine.changes import AddedRow, Batch, CompletedRow
+from holdfastd.engine.changes import AddedRow, Batch, CompletedRow, EditedRow, MovedRow
 from holdfastd.engine.model import DEFAULT_OPTIONS, State
 from holdfastd.store.base import ATTEMPTS_KEPT
 from holdfastd.store.codec import checksum, pack_clearing, pack_counts, pack_options, pack_settings
@@ -51,6 +51,9 @@ def write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
     _write_completed(connection, batch.completed)
     if batch.rewritten:
         _write(connection, _REWRITE, f"({','.join('?' * 16)})", batch.rewritten, _WHERE_SEQ)
+    if batch.moved or batch.edited:
+        _write_moved(connection, batch.moved)
+        _write_edited(connection, batch.edited)
     if batch.attempts:
         _write(connection, _ATTEMPT, f"({','.join('?' * 10)})", batch.attempts)
         for row in batch.attempts:
@@ -149,6 +152,32 @@ def _write_completed(connection: sqlite3.Connection, rows: list[CompletedRow]) -
     if with_result:
         prefix = f"{_COMPLETE}finished_at_ms = row.column2, result = row.column3 FROM ("
         _write(connection, prefix, "(?,?,?)", with_result, _WHERE_SEQ)
+
+
+_CHECKED: Final = "SELECT queue, id, name, created_at_ms, payload, checksum FROM job WHERE seq = ?"
+"""What the checksum is made of, and the checksum: read row by row, for these commands are rare and
+the payloads of a batch may be many and large."""
+_MOVE: Final = "UPDATE job SET queue = row.column2, checksum = row.column3 FROM ("
+_EDIT: Final = "UPDATE job SET payload = row.column2, checksum = row.column3 FROM ("
+
+
+def _write_moved(connection: sqlite3.Connection, rows: list[MovedRow]) -> None:
+    """The checksum is of the queue too. One that is wrong stays wrong: what is damaged is not made
+    good by moving it."""
+    moved: list[tuple[int, int, int]] = []
+    for seq, queue in rows:
+        before, *fields, check = connection.execute(_CHECKED, (seq,)).fetchone()
+        damage = check ^ checksum(before, *fields)
+        moved.append((seq, queue, checksum(queue, *fields) ^ damage))
+    _write(connection, _MOVE, "(?,?,?)", moved, _WHERE_SEQ)
+
+
+def _write_edited(connection: sqlite3.Connection, rows: list[EditedRow]) -> None:
+    edited: list[tuple[int, bytes, int]] = []
+    for seq, payload in rows:
+        queue, id, name, created_at_ms, *_ = connection.execute(_CHECKED, (seq,)).fetchone()
+        edited.append((seq, payload, checksum(queue, id, name, created_at_ms, payload)))
+    _write(connection, _EDIT, "(?,?,?)", edited, _WHERE_SEQ)
 
 
 def _remove_from(table: str, column: str) -> str:
