@@ -5,7 +5,6 @@ holds back the whole queue comes first, then its workers, then its limits, then 
 Nothing is changed by asking.
 """
 
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from holdfastd.engine.model import FINISHED, FailReason, Job, State
@@ -215,7 +214,11 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count:,} times"
 
 
-_UNITS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"))
+_UNITS: Final = (
+    (86_400_000, "d", 3_600_000, "h"),
+    (3_600_000, "h", 60_000, "min"),
+    (60_000, "min", 1_000, "s"),
+)
 
 
 def span(ms: float) -> str:
@@ -225,8 +228,5 @@ def span(ms: float) -> str:
         return f"{ms} ms"
     if ms < 60_000:
         return f"{ms / 1000:.1f} s"
-    units = (*_UNITS, (1_000, "s"))
-    for (size, name), (smaller, smaller_name) in pairwise(units):
-        if ms >= size:
-            return f"{ms // size:,} {name} {ms % size // smaller} {smaller_name}"
-    return f"{ms} ms"
+    size, name, smaller, smaller_name = next(units for units in _UNITS if ms >= units[0])
+    return f"{ms // size:,} {name} {ms % size // smaller} {smaller_name}"
