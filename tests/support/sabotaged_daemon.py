@@ -134,7 +134,7 @@ def forgets_leases() -> None:
 
 
 def no_goaway() -> None:
-    async def in_silence(self: Listener, retry_after_ms: int = 0) -> None: ...
+    async def in_silence(self: Listener) -> None: ...
 
     Listener.drain = in_silence  # type: ignore[method-assign]  # the sabotage
 
