@@ -45,8 +45,8 @@ def says_first() -> None:
 
         def close_and_say() -> Any:
             batch, outputs = closing()
-            if self._outlet is not None:
-                self._outlet.send(outputs)
+            for outlet in self._outlets:
+                outlet.send(outputs)
             return batch, []
 
         self.engine.close_batch = close_and_say  # type: ignore[method-assign]  # for this call only
