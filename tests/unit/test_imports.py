@@ -51,6 +51,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.observed",
     ),
     "holdfastd.inside": ("holdfastd.engine", "holdfastd.pipeline"),
+    "holdfastd.chronicle": ("holdfastd.engine", "holdfastd.store.base", "holdfastd.clock"),
     "holdfastd.net": (
         "holdfastd.net",
         "holdfastd.tls",
@@ -72,6 +73,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.store.base",
         "holdfastd.pipeline",
         "holdfastd.inside",
+        "holdfastd.chronicle",
         "holdfastd.observed",
         "holdfastd.VERSION",
         "holdfast.wire",
