@@ -9,6 +9,7 @@ from heapq import heappush
 from typing import Final
 
 from holdfastd.engine.changes import JobRow, JobsBySeq, Key, Page, WaitingPage
+from holdfastd.engine.history import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.model import Change, FailReason, Job, QueueKey, Seq, State, Token
 from holdfastd.engine.partition import EventNumber, Moment, Partition
 from holdfastd.engine.queue import (
@@ -113,7 +114,7 @@ class Dispatcher:
         tally = queue.tallies.get(job.name) or self._partition.history.tally(
             queue, job.name, moment.now_ms
         )
-        tally.waited(waited_ms)
+        tally.waits[QUICK[waited_ms] if waited_ms < QUICK_MS else bucket_of(waited_ms)] += 1
         queue.rate.start(moment.now_ms, moment.monotonic)
         self._partition.lease(queue, job, session, moment)
         self._partition.take_credit(session)

@@ -62,9 +62,9 @@ def middle_ms(bucket: int) -> int:
     return ((4 + bucket % 4) << shift) + ((1 << shift) - 1) // 2
 
 
-_QUICK_MS: Final = 4_096
-_QUICK: Final = bytes(bucket_of(length_ms) for length_ms in range(_QUICK_MS))
-"""Buckets of short lengths, looked up: a third of the time of `bucket_of`."""
+QUICK_MS: Final = 4_096
+QUICK: Final = bytes(bucket_of(length_ms) for length_ms in range(QUICK_MS))
+"""Buckets of lengths below QUICK_MS, to be looked up where it happens for every job."""
 
 Buckets = Mapping[int, int]
 """How often, by bucket."""
@@ -107,12 +107,6 @@ class Tally:
         self.lost = 0
         self.waits: defaultdict[int, int] = defaultdict(int)
         self.runs: defaultdict[int, int] = defaultdict(int)
-
-    def waited(self, length_ms: int) -> None:
-        self.waits[_QUICK[length_ms] if length_ms < _QUICK_MS else bucket_of(length_ms)] += 1
-
-    def ran(self, length_ms: int) -> None:
-        self.runs[_QUICK[length_ms] if length_ms < _QUICK_MS else bucket_of(length_ms)] += 1
 
     def add(self, other: "Tally | HistoryRow") -> None:
         self.added += other.added

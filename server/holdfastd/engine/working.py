@@ -7,6 +7,7 @@ from holdfastd.engine import commands
 from holdfastd.engine.changes import LogRow
 from holdfastd.engine.commands import AttemptError, Held
 from holdfastd.engine.dispatch import Dispatcher
+from holdfastd.engine.history import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.model import (
     NO_TOKEN,
     AttemptOutcome,
@@ -101,7 +102,7 @@ class Working:
         tally = queue.tallies.get(job.name) or partition.history.tally(
             queue, job.name, moment.now_ms
         )
-        tally.ran(ran_ms)
+        tally.runs[QUICK[ran_ms] if ran_ms < QUICK_MS else bucket_of(ran_ms)] += 1
         return tally
 
     def fail(
