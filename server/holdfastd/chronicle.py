@@ -36,8 +36,9 @@ STEPS_MS: Final = tuple(
     minutes * MINUTE_MS for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440)
 )
 """A minute to a day of UTC. 48 hours of minutes make 480 points of 6, hence of 10."""
-ROWS_MAX: Final = 2_882
-"""48 hours of minutes, and the last one twice; 90 days have 2,160 hours."""
+ROWS_MAX: Final = 2_952
+"""48 hours of minutes, the rest of the first step, and those that may be in memory (62); 90 days
+have 2,160 hours."""
 TOP_MINUTES_MS: Final = HOUR_MS
 """Up to so much time `top` looks at minutes, beyond at hours: at worst 60,000 rows."""
 TOP_MS_MAX: Final = 7 * 24 * HOUR_MS
@@ -114,6 +115,8 @@ class Chronicle:
         """
         now_ms = self._clock.now_ms()
         from_ms, to_ms = max(from_ms, now_ms - HOURS_KEPT_MS), min(to_ms, now_ms + 1)
+        if from_ms >= to_ms:
+            return []
         step_ms = step_of(from_ms, to_ms, step_ms, now_ms)
         unit_ms = MINUTE_MS if step_ms < HOUR_MS else HOUR_MS
         first_ms = begin_of(from_ms, step_ms)

@@ -80,7 +80,7 @@ def read_history_top(
     """As Store.history_top: the best pairs by their sums, and then what the best ran."""
     (packed,) = connection.execute(
         "SELECT json_group_array(json_array(queue, name, completed, failed, (SELECT "
-        "json_group_array(hex(runs)) FROM json_each(?) AS place CROSS JOIN history AS part "
+        "group_concat(hex(runs)) FROM json_each(?) AS place CROSS JOIN history AS part "
         "ON part.step_ms = ? AND part.at_ms = place.value AND part.queue = best.queue "
         "AND part.name = best.name))) FROM (SELECT queue, name, completed, failed FROM "
         "(SELECT queue, name, sum(completed) AS completed, sum(failed) AS failed, "
@@ -97,6 +97,6 @@ def read_history_top(
         ),
     ).fetchone()
     return [
-        HistorySum(queue, name, completed, failed, [_buckets(part) for part in json.loads(parts)])
+        HistorySum(queue, name, completed, failed, [_buckets(part) for part in parts.split(",")])
         for queue, name, completed, failed, parts in json.loads(packed)
     ]
