@@ -1,0 +1,134 @@
+"""Templates to HTML: everything is escaped, a name that is not there is an error.
+
+What every page needs beside its own values (who looks, theme, addresses of assets) is its `Shell`.
+Templates compile once, at their first use.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from holdfastd import VERSION
+from holdfastd.access.rights import Identity, Role
+from holdfastd.web.assets import Assets
+from holdfastd.web.pages import charts, jsontree, words
+
+TEMPLATES: Final = Path(__file__).parents[1] / "templates"
+THEME_COOKIE: Final = "holdfast_theme"
+"""Written by theme.js. A cookie, so that the page comes in its colours and does not flash."""
+THEMES: Final = ("auto", "light", "dark")
+
+
+class Look(NamedTuple):
+    """What an operator chose for all pages."""
+
+    environment: str = ""
+    """Shown beside the name, such as "production"; "" = nothing."""
+    colour: str = "grey"
+    """Of that badge: grey, green, blue, amber or red."""
+    is_read_only: bool = False
+
+
+class Shell(NamedTuple):
+    """What the frame around a page shows."""
+
+    page: str
+    """Which part of the navigation is current: "overview", "jobs", …; "" = none."""
+    theme: str
+    who: str
+    """The key's name; "" = nobody had to say."""
+    role: str
+    """"admin", "operator", …"""
+    may_act: bool
+    live: str
+    """Query of /live that this page watches; "" = it does not change."""
+    look: Look
+    version: str
+
+
+class Rendering:
+    def __init__(self, assets: Assets, now_ms: Callable[[], int], look: Look = Look()):  # noqa: B008 - it is immutable
+        self._look = look
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.globals.update(asset=assets.url, now_ms=now_ms, page_url=words.page_url)
+        self._environment.filters.update(
+            ago=lambda at_ms: words.ago(at_ms, now_ms()),
+            instant=words.instant,
+            duration=words.duration,
+            number=words.number,
+            short=words.short,
+            percent=words.percent,
+            json_tree=jsontree.tree,
+            json_text=jsontree.text,
+            bar=charts.bar,
+            sparkline=charts.sparkline,
+        )
+
+    def page(
+        self,
+        request: Request,
+        identity: Identity | None,
+        template: str,
+        *,
+        page: str = "",
+        live: str = "",
+        status: int = 200,
+        **values: Any,
+    ) -> HTMLResponse:
+        """A whole page. identity: None = nobody has said who it is. live: see Shell."""
+        shell = self._shell(request, identity, page, live)
+        text = self.text(template, shell=shell, **values)
+        return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+
+    def text(self, template: str, **values: Any) -> str:
+        """Of one template."""
+        return self._environment.get_template(template).render(**values)
+
+    def part(self, template: str, name: str, values: Mapping[str, Any]) -> Markup:
+        """One block of a template, by itself: what is sent again when it changes."""
+        found = self._environment.get_template(template)
+        context = found.new_context(dict(values))
+        return Markup("").join(map(Markup, found.blocks[name](context)))
+
+    def _shell(self, request: Request, identity: Identity | None, page: str, live: str) -> Shell:
+        theme = request.cookies.get(THEME_COOKIE, "auto")
+        return Shell(
+            page,
+            theme if theme in THEMES else "auto",
+            identity.name if identity is not None else "",
+            role_of(identity),
+            _may_act(identity) and not self._look.is_read_only,
+            live,
+            self._look,
+            VERSION,
+        )
+
+
+_STRONGEST: Final = (Role.ADMIN, Role.OPERATOR, Role.PRODUCER, Role.WORKER, Role.MONITOR)
+
+
+def role_of(identity: Identity | None) -> str:
+    """The strongest that it has, in a word; "" = nobody has said who it is."""
+    if identity is None:
+        return ""
+    if identity.rights is None:
+        return Role.ADMIN.value
+    roles = identity.rights.roles
+    return next((role.value for role in _STRONGEST if role in roles), "viewer")
+
+
+def _may_act(identity: Identity | None) -> bool:
+    """Whether buttons are shown at all; each action is checked again by itself."""
+    return role_of(identity) in (Role.ADMIN.value, Role.OPERATOR.value)
