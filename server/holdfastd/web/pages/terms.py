@@ -22,25 +22,25 @@ def terms(text: str) -> list[str]:
 
 def picked(text: str, key: str) -> set[str]:
     """Values that the text asks for under a key, without quotes; none for what it excludes."""
-    return {value for term in terms(text) if _key(term) == key for value in _values(term)}
+    return {value for each in terms(text) if _key(each) == key for value in _values(each)}
 
 
 def toggled(text: str, key: str, value: str) -> str:
     """The text that asks for this value of the key too; or, if it does, that does so no more."""
     kept, others = [], []
-    for term in terms(text):
-        if _key(term) == key:
-            others += _values(term)
+    for written in terms(text):
+        if _key(written) == key:
+            others += _values(written)
         else:
-            kept.append(term)
+            kept.append(written)
     values = [one for one in others if one != value] if value in others else [*others, value]
     changed = [f"{key}:{','.join(map(quoted, dict.fromkeys(values)))}"] if values else []
     return " ".join([*changed, *kept])
 
 
-def without(text: str, key: str) -> str:
-    """The text without what it asks for under a key."""
-    return " ".join(term for term in terms(text) if _key(term) != key)
+def term(key: str, value: str) -> str:
+    """The query that asks for exactly this value."""
+    return f"{key}:{quoted(value)}"
 
 
 def quoted(value: str) -> str:

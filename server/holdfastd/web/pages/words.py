@@ -83,14 +83,25 @@ def instant(at_ms: int | None) -> Markup:
     """In full, to the millisecond, as UTC; None -> a dash."""
     if at_ms is None:
         return Markup(NONE)
-    return _time(at_ms, _written(at_ms), "instant")
+    return _time(at_ms, written(at_ms), "instant")
+
+
+def clock(at_ms: int) -> Markup:
+    """The time of the day to the millisecond, as UTC: where many instants stand in a column."""
+    return _time(at_ms, written(at_ms)[11:23], "instant")
+
+
+def first_line(text: str) -> str:
+    """The first line that says something, or ""."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def page_url(path: str, *parts: str, **query: Any) -> str:
-    """Path of a page, its parts quoted (names may hold anything); None and "" leave the query."""
+    """Path of a page, its parts quoted (names may hold anything); None and "" leave the query, a
+    list stands in it once for each of its values."""
     path = "/".join([path.rstrip("/"), *(quote(part, safe="") for part in parts)]) or "/"
-    given = {key: value for key, value in query.items() if value not in (None, "")}
-    return f"{path}?{urlencode(given)}" if given else path
+    given = {key: value for key, value in query.items() if value not in (None, "", [])}
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path
 
 
 def with_query(query: Mapping[str, str], **changes: Any) -> str:
@@ -101,7 +112,7 @@ def with_query(query: Mapping[str, str], **changes: Any) -> str:
 
 def _time(at_ms: int, text: str, kind: str) -> Markup:
     return Markup('<time datetime="{}" data-at="{}" data-as="{}" title="{}">{}</time>').format(
-        _iso(at_ms), at_ms, kind, _written(at_ms), text
+        _iso(at_ms), at_ms, kind, written(at_ms), text
     )
 
 
@@ -121,7 +132,8 @@ def _iso(at_ms: int) -> str:
     return _moment(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _written(at_ms: int) -> str:
+def written(at_ms: int) -> str:
+    """An instant in full, as UTC."""
     return _moment(at_ms).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"
 
 
