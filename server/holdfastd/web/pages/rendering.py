@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse
 from holdfastd import VERSION
 from holdfastd.access.rights import Identity, Role
 from holdfastd.web.assets import Assets
-from holdfastd.web.pages import charts, jsontree, words
+from holdfastd.web.pages import charts, jsontree, views, words
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 THEME_COOKIE: Final = "holdfast_theme"
@@ -66,6 +66,7 @@ class Rendering:
         self._environment.globals.update(asset=assets.url, now_ms=now_ms, page_url=words.page_url)
         self._environment.filters.update(
             ago=lambda at_ms: words.ago(at_ms, now_ms()),
+            since=lambda at_ms: words.since(at_ms, now_ms()),
             instant=words.instant,
             duration=words.duration,
             number=words.number,
@@ -75,6 +76,8 @@ class Rendering:
             json_text=jsontree.text,
             bar=charts.bar,
             sparkline=charts.sparkline,
+            limits=views.limits,
+            retention=views.retention,
         )
         self._environment.globals["ui"] = self._environment.get_template("ui.html").module
 
