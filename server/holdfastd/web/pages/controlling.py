@@ -1,7 +1,7 @@
 """Acting on queues and workers from a page: the question, the act, the answer.
 
-One address for both: GET asks, as a page or for the dialog; POST acts, and is answered by a redirect
-to where one came from, or by a toast.
+One address for both: GET asks, as a page or for the dialog; POST acts, and is answered by a
+redirect to where one came from, or by a toast.
 """
 
 from collections.abc import Mapping

@@ -11,6 +11,7 @@ from holdfastd.access.rights import Identity
 from holdfastd.web.guard import Need
 from holdfastd.web.pages import history, views, words
 from holdfastd.web.pages.site import Site
+from holdfastd.web.pages.words import page_url
 
 PARTS: Final = {
     "totals": "totals",
@@ -35,23 +36,30 @@ class Overview:
         identity = await site.guard.identify(request)
         site.guard.require(identity, Need.SEE_COUNTS)
         values = await self._values(identity, request.query_params)
+        is_empty = "yes" if not values["overview"]["queues"] else ""
+        live = page_url("/live", topic="overview", range=values["range_name"], empty=is_empty)
         return await site.rendering.page(
             request,
             identity,
             "overview.html",
             page="overview",
-            live=f"topic=overview&range={values['range_name']}",
+            live=live.partition("?")[2],
             first_job=views.first_job(str(request.base_url).rstrip("/")),
             **values,
         )
 
     async def parts(self, identity: Identity, query: Mapping[str, str]) -> dict[str, str]:
-        """For /live. Raises Refusal."""
+        """For /live: of a page that was empty, all of it as soon as there is something.
+
+        Raises:
+            Refusal: not with this key.
+        """
         self._site.guard.require(identity, Need.SEE_COUNTS)
         values = await self._values(identity, query)
         if not values["overview"]["queues"]:
             return {}
-        return await self._site.rendering.parts("overview.html", PARTS, **values)
+        parts = {"overview": "content"} if query.get("empty") else PARTS
+        return await self._site.rendering.parts("overview.html", parts, **values)
 
     async def _values(self, identity: Identity, query: Mapping[str, str]) -> dict[str, Any]:
         told = await self._site.board.overview(identity)
@@ -60,6 +68,7 @@ class Overview:
         oldest = views.queue(told["totals"], now_ms)["oldest_at_ms"]
         return {
             "overview": {**told, "queues": queues},
+            "sparks": await self._past.sparks(identity, [queue["name"] for queue in queues]),
             "oldest_words": words.oldest(oldest, now_ms),
             "may_see_jobs": self._site.guard.allows(identity, Need.SEE_JOBS),
             **await self._past.charts(identity, query, "/"),

@@ -10,7 +10,7 @@ from holdfastd.web.pages import words
 _MIN: Final = 60_000
 _H: Final = 60 * _MIN
 _D: Final = 24 * _H
-ROWS_MAX: Final = 120
+ROWS_MAX: Final = 60
 """Of a chart's table, the newest; the export has them all."""
 
 
@@ -57,7 +57,8 @@ class Series:
 
 
 class Row(NamedTuple):
-    at_ms: int
+    time: str
+    """To the minute, as UTC."""
     cells: list[str]
 
 
@@ -101,7 +102,10 @@ class Chart:
             self.times_ms, zip(*(each.values for each in self.series), strict=True), strict=True
         )
         newest = list(table)[: -ROWS_MAX - 1 : -1]
-        return [Row(at_ms, [written(value) for value in values]) for at_ms, values in newest]
+        return [
+            Row(words.written(at_ms)[:16], [written(value) for value in values])
+            for at_ms, values in newest
+        ]
 
 
 Points = Sequence[dict[str, Any]]

@@ -95,7 +95,7 @@ def instant(at_ms: int | None) -> Markup:
     """In full, to the millisecond, as UTC; None -> a dash."""
     if at_ms is None:
         return Markup(NONE)
-    return _time(at_ms, _written(at_ms), "instant")
+    return _time(at_ms, written(at_ms), "instant")
 
 
 def page_url(path: str, *parts: str, **query: Any) -> str:
@@ -113,7 +113,7 @@ def with_query(query: Mapping[str, str], **changes: Any) -> str:
 
 def _time(at_ms: int, text: str, kind: str) -> Markup:
     return Markup('<time datetime="{}" data-at="{}" data-as="{}" title="{}">{}</time>').format(
-        _iso(at_ms), at_ms, kind, _written(at_ms), text
+        _iso(at_ms), at_ms, kind, written(at_ms), text
     )
 
 
@@ -133,7 +133,8 @@ def _iso(at_ms: int) -> str:
     return _moment(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _written(at_ms: int) -> str:
+def written(at_ms: int) -> str:
+    """An instant in full, as UTC."""
     return _moment(at_ms).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"
 
 
