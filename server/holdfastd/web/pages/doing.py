@@ -139,7 +139,7 @@ class Doing:
             html = self._site.rendering.text("confirm_form.html", ask=ask)
             return HTMLResponse(html, headers={**NO_STORE, **where})
         status = 400 if field is not None and field.error else 200
-        return self._site.rendering.page(
+        return await self._site.rendering.page(
             request, identity, "confirm.html", page="jobs", status=status, ask=ask
         )
 

@@ -36,7 +36,7 @@ def is_from_htmx(request: Request) -> bool:
     return request.headers.get("hx-request") == "true"
 
 
-def error_page(
+async def error_page(
     rendering: Rendering,
     request: Request,
     status: int,
@@ -49,7 +49,7 @@ def error_page(
     if is_from_htmx(request):
         return toast(rendering, said or title, kind="danger", status=status)
     links = [_OVERVIEW] if status != 503 else [("Try again", request.url.path)]
-    return rendering.page(
+    return await rendering.page(
         request,
         identity,
         "error.html",

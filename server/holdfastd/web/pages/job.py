@@ -116,7 +116,7 @@ class JobPage:
             return _as_text(job, part)
         tab = _tab(job, asked.get("tab"))
         live = {"topic": TOPIC, "queue": queue, "id": id, "tab": tab}
-        return self._site.rendering.page(
+        return await self._site.rendering.page(
             request,
             identity,
             "job.html",
@@ -127,7 +127,7 @@ class JobPage:
         )
 
     async def _gone(self, request: Request, identity: Identity, queue: str, id: str) -> Response:
-        return self._site.rendering.page(
+        return await self._site.rendering.page(
             request, identity, "job_gone.html", page="jobs", status=404, queue=queue, id=id,
             retention=await self._retention(identity, queue),
         )  # fmt: skip

@@ -76,7 +76,7 @@ class JobsPages:
             values["error"] = ErrorView.of(text, error)
             values.update(newer_url=None, older_url=None)
         queues = picked(text, "queue")
-        return self._site.rendering.page(
+        return await self._site.rendering.page(
             request,
             identity,
             "jobs.html",

@@ -1,22 +1,23 @@
 """Templates to HTML: everything is escaped, a name that is not there is an error.
 
 What every page needs beside its own values (who looks, theme, addresses of assets) is its `Shell`.
-Templates compile once, at their first use.
+Templates compile once, at their first use. Pages are made in another thread: a large one takes
+milliseconds, for which the event loop must not stand still.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from holdfastd import VERSION
 from holdfastd.access.rights import Identity, Role
 from holdfastd.web.assets import Assets
-from holdfastd.web.pages import charts, jobrefs, jsontree, terms, words
+from holdfastd.web.pages import charts, jobrefs, jsontree, terms, views, words
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 THEME_COOKIE: Final = "holdfast_theme"
@@ -72,6 +73,7 @@ class Rendering:
         )
         self._environment.filters.update(
             ago=lambda at_ms: words.ago(at_ms, now_ms()),
+            since=lambda at_ms: words.since(at_ms, now_ms()),
             instant=words.instant,
             duration=words.duration,
             number=words.number,
@@ -84,9 +86,13 @@ class Rendering:
             clock=words.clock,
             bar=charts.bar,
             sparkline=charts.sparkline,
+            limits=views.limits,
+            retention=views.retention,
         )
+        for name, template in (("ui", "ui.html"), ("parts", "jobs_ui.html")):
+            self._environment.globals[name] = self._environment.get_template(template).module
 
-    def page(
+    async def page(
         self,
         request: Request,
         identity: Identity | None,
@@ -99,18 +105,28 @@ class Rendering:
     ) -> HTMLResponse:
         """A whole page. identity: None = nobody has said who it is. live: see Shell."""
         shell = self._shell(request, identity, page, live)
-        text = self.text(template, shell=shell, **values)
-        return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+        html = await asyncio.to_thread(self.text, template, shell=shell, **values)
+        return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
+
+    async def parts(self, template: str, ids: Mapping[str, str], **values: Any) -> dict[str, str]:
+        """Blocks of a template, each by itself: what is sent again when it changes.
+
+        ids: of the element that a block fills, and the block's name. Returns HTML by element.
+        """
+        return await asyncio.to_thread(self._blocks, template, ids, values)
 
     def text(self, template: str, **values: Any) -> str:
-        """Of one template."""
+        """Of one template; for a small one: it is made on the event loop."""
         return self._environment.get_template(template).render(**values)
 
-    def part(self, template: str, name: str, values: Mapping[str, Any]) -> Markup:
-        """One block of a template, by itself: what is sent again when it changes."""
+    def _blocks(
+        self, template: str, ids: Mapping[str, str], values: dict[str, Any]
+    ) -> dict[str, str]:
         found = self._environment.get_template(template)
-        context = found.new_context(dict(values))
-        return Markup("").join(map(Markup, found.blocks[name](context)))
+        return {
+            element: "".join(found.blocks[name](found.new_context(values)))
+            for element, name in ids.items()
+        }
 
     def may_act(self, identity: Identity | None) -> bool:
         """Whether buttons are shown at all; each action is checked again by itself."""

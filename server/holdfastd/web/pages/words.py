@@ -79,6 +79,18 @@ def ago(at_ms: int | None, now_ms: int) -> Markup:
     return _time(at_ms, text, "ago")
 
 
+def since(at_ms: int | None, now_ms: int) -> Markup:
+    """For how long, as of now; None -> a dash."""
+    return Markup(NONE) if at_ms is None else _time(at_ms, _coarse(now_ms - at_ms), "for")
+
+
+def oldest(at_ms: int | None, now_ms: int) -> Markup:
+    """Since when the oldest job waits."""
+    if at_ms is None:
+        return Markup("nothing waits")
+    return Markup("oldest {}").format(ago(at_ms, now_ms))
+
+
 def instant(at_ms: int | None) -> Markup:
     """In full, to the millisecond, as UTC; None -> a dash."""
     if at_ms is None:
