@@ -86,8 +86,7 @@ def ask(
 ) -> Ask:
     """field: as it was filled in, with what is wrong; None = as it is at first, if there is one."""
     kind = KINDS[name]
-    jobs = jobs_in_words(touched.count, is_exact=touched.is_exact)
-    every = f"all {jobs} that match" if touched.is_all_matching else jobs
+    asks = kind.asks.format(jobs=_whom(touched))
     text = kind.explains
     if touched.is_all_matching:
         text += (
@@ -95,9 +94,9 @@ def ask(
             "is in the state in which it was found."
         )
     return Ask(
-        f"{kind.verb}: {every}?",
+        f"{asks}?",
         text,
-        f"{kind.verb}: {jobs}",
+        asks,
         kind.is_danger,
         hidden,
         back,
@@ -105,6 +104,15 @@ def ask(
         _skipped(touched, kind),
         problem,
     )
+
+
+def _whom(touched: Touched) -> str:
+    if not touched.is_all_matching:
+        is_one = touched.count == 1 and not touched.others
+        return "this job" if is_one else jobs_in_words(touched.count)
+    if touched.is_exact:
+        return f"all {jobs_in_words(touched.count)} that match"
+    return f"all jobs that match ({touched.count:,} or more)"
 
 
 def _skipped(touched: Touched, kind: Kind) -> str:

@@ -29,6 +29,8 @@ TABS: Final = {
     "options": "Options",
     "copy": "Copy as",
 }
+PARTS: Final = {"job-top": "head", "job-tabs": "tabbar", "tab": "tab", "job-side": "side"}
+"""Blocks by the element that they fill: those that are sent again when they change."""
 _UNKNOWN: Final = (ErrorCode.UNKNOWN_JOB, ErrorCode.UNKNOWN_QUEUE)
 
 
@@ -154,13 +156,7 @@ class JobPage:
         self._site.guard.require(identity, Need.SEE_JOBS, queue)
         job = await self._site.board.job(identity, queue, id)
         values = self._values(identity, job, _tab(job, query.get("tab")))
-        text = self._site.rendering.text
-        return {
-            "job-top": text("job_head.html", **values),
-            "job-tabs": text("job_tabbar.html", **values),
-            "tab": text("job_tabs.html", **values),
-            "job-side": text("job_side.html", **values),
-        }
+        return await self._site.rendering.parts("job.html", PARTS, **values)
 
     async def _action(self, identity: Identity, id: str | None) -> actions.ActionView | None:
         action = await self._site.board.action(identity, id) if id else None

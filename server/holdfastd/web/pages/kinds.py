@@ -14,6 +14,8 @@ PENDING: Final = frozenset({"waiting", "delayed"})
 class Kind:
     verb: str
     """On buttons."""
+    asks: str
+    """With {jobs}: what one is asked about, and agrees to."""
     doing: str
     done: str
     icon: str
@@ -28,37 +30,38 @@ class Kind:
 
 KINDS: Final = {
     "retry": Kind(
-        "Retry", "Retrying", "retried", "retry", FINISHED,
+        "Retry", "Retry {jobs}", "Retrying", "retried", "retry", FINISHED,
         "Put back to run again, with all attempts anew.", is_direct=True,
     ),
     "promote": Kind(
-        "Run now", "Promoting", "promoted", "play", frozenset({"delayed"}),
-        "They wait no longer, and run as soon as a worker is free.", is_direct=True,
+        "Run now", "Run {jobs} now", "Promoting", "promoted", "play", frozenset({"delayed"}),
+        "Waits no longer, and runs as soon as a worker is free.", is_direct=True,
     ),
     "cancel": Kind(
-        "Cancel", "Cancelling", "cancelled", "cancelled", PENDING | {"active", "blocked"},
-        "What waits will not run. The handler of an active job is asked to stop, and its result "
-        "is refused. They are kept as cancelled, and can be retried.",
+        "Cancel", "Cancel {jobs}", "Cancelling", "cancelled", "cancelled",
+        PENDING | {"active", "blocked"},
+        "What waits will not run; the handler of an active job is asked to stop. It is kept as "
+        "cancelled for a while, and can be retried.",
     ),
     "delete": Kind(
-        "Delete", "Deleting", "deleted", "trash", ANY,
+        "Delete", "Delete {jobs}", "Deleting", "deleted", "trash", ANY,
         "Data, result, errors and logs are gone for good; the handler of an active job is told to "
         "stop.", is_danger=True,
     ),
     "reschedule": Kind(
-        "Reschedule", "Rescheduling", "rescheduled", "delayed", PENDING,
-        "They run at another time.",
+        "Reschedule", "Reschedule {jobs}", "Rescheduling", "rescheduled", "delayed", PENDING,
+        "Runs at another time.",
     ),
     "priority": Kind(
-        "Change priority", "Changing", "changed", "up", PENDING,
+        "Change priority", "Change the priority of {jobs}", "Changing", "changed", "up", PENDING,
         "A smaller number runs first; 0 is usual.",
     ),
     "move": Kind(
-        "Move to a queue", "Moving", "moved", "queues", PENDING,
-        "They keep their ids and go on in the other queue.",
+        "Move to a queue", "Move {jobs} to a queue", "Moving", "moved", "queues", PENDING,
+        "Keeps its id, and goes on in the other queue.",
     ),
     "edit": Kind(
-        "Edit data", "Changing", "changed", "edit", PENDING,
+        "Edit data", "Change the data of {jobs}", "Changing", "changed", "edit", PENDING,
         "The handler gets what stands here.",
     ),
 }  # fmt: skip

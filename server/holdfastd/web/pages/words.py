@@ -70,6 +70,14 @@ def duration(ms: float | None) -> str:
     raise AssertionError(ms)
 
 
+def length(ms: int) -> str:
+    """As `fields.length_ms` reads it: in the largest unit that loses nothing."""
+    for unit, name in ((_D, "d"), (_H, "h"), (_MIN, "m"), (_S, "s")):
+        if ms and ms % unit == 0:
+            return f"{ms // unit}{name}"
+    return f"{ms}ms"
+
+
 def ago(at_ms: int | None, now_ms: int) -> Markup:
     """As the time since then, or until then; None -> a dash."""
     if at_ms is None:

@@ -46,10 +46,9 @@ function termAtCaret() {
   return { start, text: before.slice(start), isQuoted };
 }
 
+// As search.terms has it, but for letters beyond ASCII, which may be in quotes as well.
 const quoted = (value) =>
-  /^[^\s",*<>=\\()-][^\s",*\\()]*$/.test(value) && !value.includes("..")
-    ? value
-    : `"${value.replace(/[\\"]/g, "\\$&")}"`;
+  /^(?![<>=])(?!.*\.\.)[\w.:/@+-]+$/.test(value) ? value : `"${value.replace(/[\\"]/g, "\\$&")}"`;
 
 async function valuesOf(key) {
   if (FIXED[key]) return FIXED[key].map((value) => [value, null]);
