@@ -14,7 +14,7 @@ from holdfastd.web.guard import Need
 from holdfastd.web.live import rights_key
 from holdfastd.web.pages import series, words
 from holdfastd.web.pages.remembered import Remembered
-from holdfastd.web.pages.series import RANGES, Range, range_named
+from holdfastd.web.pages.series import RANGES, Past, Range, range_named
 from holdfastd.web.pages.site import Site
 
 PATH: Final = "/metrics-history"
@@ -41,7 +41,7 @@ class Total(NamedTuple):
 class History:
     def __init__(self, site: Site, monotonic: Callable[[], float]):
         self._site = site
-        self._points: Remembered[list[dict[str, Any]]] = Remembered(CHARTED_S, monotonic)
+        self._pasts: Remembered[Past] = Remembered(CHARTED_S, monotonic)
         self._sparks: Remembered[dict[str, list[int]]] = Remembered(SPARKED_S, monotonic)
         site.live.topics["metrics"] = self.parts
 
@@ -61,10 +61,10 @@ class History:
         """What a template needs for the charts of a page at this path. query: has its range."""
         chosen = range_named(query.get("range", ""))
         now_ms = self._site.now_ms()
-        points = await self._past(identity, queue, None, chosen, now_ms)
+        past = await self._past(identity, queue, None, chosen, now_ms)
         return {
-            "throughput": series.throughput(points, chosen, now_ms),
-            "latency": series.latency(points, chosen, now_ms),
+            "throughput": series.throughput(past),
+            "latency": series.latency(past),
             **_picker(query, path, chosen),
         }
 
@@ -116,11 +116,11 @@ class History:
         identity = await site.guard.identify(request)
         site.guard.require(identity, Need.SEE_COUNTS)
         chosen = range_named(query.get("range", ""))
-        points = await self._past(
+        past = await self._past(
             identity, query.get("queue") or None, query.get("name") or None, chosen, site.now_ms()
         )
         headers = {"Content-Disposition": f'attachment; filename="holdfast-{chosen.name}.csv"'}
-        return Response(_csv(points), media_type="text/csv", headers=headers)
+        return Response(_csv(past.points), media_type="text/csv", headers=headers)
 
     async def _values(self, identity: Identity, query: Mapping[str, str]) -> dict[str, Any]:
         site, now_ms = self._site, self._site.now_ms()
@@ -129,7 +129,7 @@ class History:
         kind = query.get("kind", "busiest")
         kind = kind if kind in KINDS else "busiest"
         from_ms, to_ms = chosen.bounds(now_ms)
-        points = await self._past(identity, queue or None, name or None, chosen, now_ms)
+        past = await self._past(identity, queue or None, name or None, chosen, now_ms)
         earlier = await self._past(
             identity, queue or None, name or None, chosen, now_ms - chosen.length_ms
         )
@@ -139,10 +139,10 @@ class History:
             "queue": queue,
             "name": name,
             "kind": kind,
-            "totals": _totals(points, earlier),
-            "throughput": series.throughput(points, chosen, now_ms),
-            "latency": series.latency(points, chosen, now_ms),
-            "added": series.added(points, chosen, now_ms),
+            "totals": _totals(past.points, earlier.points),
+            "throughput": series.throughput(past),
+            "latency": series.latency(past),
+            "added": series.added(past),
             "tops": [top for top in tops if not queue or top["queue"] == queue],
             "orders": [
                 (
@@ -157,12 +157,16 @@ class History:
 
     async def _past(
         self, identity: Identity, queue: str | None, name: str | None, chosen: Range, now_ms: int
-    ) -> list[dict[str, Any]]:
+    ) -> Past:
         from_ms, to_ms = chosen.bounds(now_ms)
-        key = rights_key(identity), queue, name, from_ms, to_ms, chosen.step_ms
-        return await self._points.get(
-            key,
-            lambda: self._site.board.history(identity, queue, name, from_ms, to_ms, chosen.step_ms),
+        step_ms = chosen.step_ms
+
+        async def read() -> Past:
+            points = await self._site.board.history(identity, queue, name, from_ms, to_ms, step_ms)
+            return Past(points, chosen, now_ms)
+
+        return await self._pasts.get(
+            (rights_key(identity), queue, name, from_ms, to_ms, step_ms), read
         )
 
 

@@ -1,7 +1,7 @@
 """What a chart shows, made from the points of the history."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +12,10 @@ _H: Final = 60 * _MIN
 _D: Final = 24 * _H
 ROWS_MAX: Final = 60
 """Of a chart's table, the newest; the export has them all."""
+
+
+PASSED_MIN_MS: Final = 10_000
+"""The first jobs of a minute are no rate yet."""
 
 
 class Range(NamedTuple):
@@ -43,6 +47,18 @@ RANGES: Final = (
 def range_named(name: str) -> Range:
     """The one of that name, else the first."""
     return next((each for each in RANGES if each.name == name), RANGES[0])
+
+
+Points = Sequence[dict[str, Any]]
+"""Of `Board.history`; there need not be one for each step."""
+
+
+class Past(NamedTuple):
+    """What was found for a range, and when it was looked for."""
+
+    points: Points
+    chosen: Range
+    now_ms: int
 
 
 @dataclass(frozen=True)
@@ -108,87 +124,67 @@ class Chart:
         ]
 
 
-Points = Sequence[dict[str, Any]]
-"""Of `Board.history`; there need not be one for each step."""
-
-
-def throughput(points: Points, chosen: Range, now_ms: int) -> Chart:
+def throughput(past: Past) -> Chart:
     """Jobs completed and attempts failed, per minute."""
-    line = _Line(points, chosen, now_ms)
-    minutes = chosen.step_ms / _MIN
-
-    def rate(name: str) -> list[float | None]:
-        return line.values(lambda point: round(point[name] / minutes, 2), 0)
-
+    line = _Line(past)
     series = [
-        Series("completed", "completed", rate("completed"), is_stacked=True),
-        Series("failed", "failed", rate("failed"), is_stacked=True),
+        Series("completed", "completed", line.rates("completed"), is_stacked=True),
+        Series("failed", "failed", line.rates("failed"), is_stacked=True),
     ]
-    return Chart(
-        "Throughput, jobs per minute",
-        "count",
-        line.times_ms,
-        series,
-        "Jobs that end in this time are counted here, minute by minute.",
-    )
+    empty = "Jobs that end in this time are counted here, minute by minute."
+    return Chart("Throughput, jobs per minute", "count", line.times_ms, series, empty)
 
 
-def added(points: Points, chosen: Range, now_ms: int) -> Chart:
+def added(past: Past) -> Chart:
     """Jobs added, retried and lost, per minute."""
-    line = _Line(points, chosen, now_ms)
-    minutes = chosen.step_ms / _MIN
+    line = _Line(past)
     colours = {"added": "waiting", "retried": "delayed", "lost": "blocked"}
-    series = [
-        Series(name, colour, line.values(_rate_of(name, minutes), 0))
-        for name, colour in colours.items()
-    ]
-    return Chart(
-        "Added, retried and lost, per minute",
-        "count",
-        line.times_ms,
-        series,
-        "Jobs that are added in this time are counted here.",
-    )
+    series = [Series(name, colour, line.rates(name)) for name, colour in colours.items()]
+    empty = "Jobs that are added in this time are counted here."
+    return Chart("Added, retried and lost, per minute", "count", line.times_ms, series, empty)
 
 
-def _rate_of(name: str, minutes: float) -> Callable[[dict[str, Any]], float]:
-    return lambda point: round(point[name] / minutes, 2)
-
-
-def latency(points: Points, chosen: Range, now_ms: int) -> Chart:
+def latency(past: Past) -> Chart:
     """How long jobs waited and ran: the median, and what 95 of 100 stay below."""
-    line = _Line(points, chosen, now_ms)
-
-    def part(kind: str, percentile: str) -> list[float | None]:
-        return line.values(lambda point: (point[kind] or {}).get(percentile), None)
-
+    line = _Line(past)
     series = [
-        Series("wait p50", "waiting", part("wait_ms", "p50")),
-        Series("wait p95", "waiting", part("wait_ms", "p95"), is_dashed=True),
-        Series("run p50", "active", part("run_ms", "p50")),
-        Series("run p95", "active", part("run_ms", "p95"), is_dashed=True),
+        Series("wait p50", "waiting", line.measured("wait_ms", "p50")),
+        Series("wait p95", "waiting", line.measured("wait_ms", "p95"), is_dashed=True),
+        Series("run p50", "active", line.measured("run_ms", "p50")),
+        Series("run p95", "active", line.measured("run_ms", "p95"), is_dashed=True),
     ]
-    return Chart(
-        "Wait and run",
-        "ms",
-        line.times_ms,
-        series,
-        "How long jobs wait for a worker and run, as soon as some did.",
-    )
+    empty = "How long jobs wait for a worker and run, as soon as some did."
+    return Chart("Wait and run", "ms", line.times_ms, series, empty)
 
 
 class _Line:
-    """Points put on each step of a range."""
+    """Points put on each step of a range.
 
-    def __init__(self, points: Points, chosen: Range, now_ms: int):
-        from_ms, to_ms = chosen.bounds(now_ms)
-        self.times_ms = list(range(from_ms, to_ms, chosen.step_ms))
-        self._by_time = {
-            point["at_ms"] // chosen.step_ms * chosen.step_ms: point for point in points
-        }
+    Attributes:
+        times_ms: when each step begins.
+    """
 
-    def values(
-        self, of: Callable[[dict[str, Any]], float | None], missing: float | None
-    ) -> list[float | None]:
+    def __init__(self, past: Past):
+        from_ms, to_ms = past.chosen.bounds(past.now_ms)
+        self._step_ms = step_ms = past.chosen.step_ms
+        self._now_ms = past.now_ms
+        self.times_ms = list(range(from_ms, to_ms, step_ms))
+        self._by_time = {point["at_ms"] // step_ms * step_ms: point for point in past.points}
+
+    def rates(self, name: str) -> list[float | None]:
+        """Per minute; the step that is not over yet by what has passed of it."""
+        return [
+            round(self._by_time[at_ms][name] / self._minutes(at_ms), 2)
+            if at_ms in self._by_time
+            else 0
+            for at_ms in self.times_ms
+        ]
+
+    def measured(self, kind: str, percentile: str) -> list[float | None]:
+        """None where nothing was."""
         found = (self._by_time.get(at_ms) for at_ms in self.times_ms)
-        return [missing if point is None else of(point) for point in found]
+        return [point and (point[kind] or {}).get(percentile) for point in found]
+
+    def _minutes(self, at_ms: int) -> float:
+        passed_ms = max(PASSED_MIN_MS, self._now_ms - at_ms)
+        return min(self._step_ms, passed_ms) / _MIN

@@ -39,7 +39,7 @@ def short(value: float | None) -> str:
     for least, unit in _SHORT:
         if abs(value) >= least:
             return f"{_digits(value / _UNITS[unit])}{unit}"
-    return number(value) if value == int(value) else f"{value:,.1f}"
+    return number(int(value)) if value == int(value) else f"{value:,.1f}"
 
 
 def percent(part: float, whole: float) -> str:
