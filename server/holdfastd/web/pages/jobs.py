@@ -47,9 +47,9 @@ class ErrorView:
         """A Refusal is of a query that is right, and not for who asks it."""
         if isinstance(error, Refusal):
             return cls(error.message, "", None, "", "", "")
-        at = error.at
+        at = min(error.at, len(text))
         end = next((place for place in range(at, len(text)) if text[place].isspace()), len(text))
-        return cls(str(error), error.advice, at, text[:at], text[at:end] or " ", text[end:])
+        return cls(error.text, error.advice, at, text[:at], text[at:end] or " ", text[end:])
 
 
 class JobsPages:
