@@ -24,6 +24,11 @@ def text(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
+def line(value: Any) -> str:
+    """As JSON in one line."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def tree(value: Any) -> Markup:
     """The value as nested lists that unfold."""
     return Markup('<div class="json">{}</div>').format(_Tree().node(value, 0))

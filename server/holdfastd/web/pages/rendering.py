@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse
 from holdfastd import VERSION
 from holdfastd.access.rights import Identity, Role
 from holdfastd.web.assets import Assets
-from holdfastd.web.pages import charts, jsontree, views, words
+from holdfastd.web.pages import charts, jobrefs, jsontree, terms, views, words
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 THEME_COOKIE: Final = "holdfast_theme"
@@ -63,7 +63,14 @@ class Rendering:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals.update(asset=assets.url, now_ms=now_ms, page_url=words.page_url)
+        self._environment.globals.update(
+            asset=assets.url,
+            now_ms=now_ms,
+            page_url=words.page_url,
+            job_url=jobrefs.job_url,
+            job_ref=jobrefs.job_ref,
+            term=terms.term,
+        )
         self._environment.filters.update(
             ago=lambda at_ms: words.ago(at_ms, now_ms()),
             since=lambda at_ms: words.since(at_ms, now_ms()),
@@ -74,12 +81,16 @@ class Rendering:
             percent=words.percent,
             json_tree=jsontree.tree,
             json_text=jsontree.text,
+            json_line=jsontree.line,
+            first_line=words.first_line,
+            clock=words.clock,
             bar=charts.bar,
             sparkline=charts.sparkline,
             limits=views.limits,
             retention=views.retention,
         )
-        self._environment.globals["ui"] = self._environment.get_template("ui.html").module
+        for name, template in (("ui", "ui.html"), ("parts", "jobs_ui.html")):
+            self._environment.globals[name] = self._environment.get_template(template).module
 
     async def page(
         self,
@@ -117,6 +128,11 @@ class Rendering:
             for element, name in ids.items()
         }
 
+    def may_act(self, identity: Identity | None) -> bool:
+        """Whether buttons are shown at all; each action is checked again by itself."""
+        is_able = role_of(identity) in (Role.ADMIN.value, Role.OPERATOR.value)
+        return is_able and not self._look.is_read_only
+
     def _shell(self, request: Request, identity: Identity | None, page: str, live: str) -> Shell:
         theme = request.cookies.get(THEME_COOKIE, "auto")
         return Shell(
@@ -124,7 +140,7 @@ class Rendering:
             theme if theme in THEMES else "auto",
             identity.name if identity is not None else "",
             role_of(identity),
-            _may_act(identity) and not self._look.is_read_only,
+            self.may_act(identity),
             live,
             self._look,
             VERSION,
@@ -142,8 +158,3 @@ def role_of(identity: Identity | None) -> str:
         return Role.ADMIN.value
     roles = identity.rights.roles
     return next((role.value for role in _STRONGEST if role in roles), "viewer")
-
-
-def _may_act(identity: Identity | None) -> bool:
-    """Whether buttons are shown at all; each action is checked again by itself."""
-    return role_of(identity) in (Role.ADMIN.value, Role.OPERATOR.value)

@@ -70,6 +70,14 @@ def duration(ms: float | None) -> str:
     raise AssertionError(ms)
 
 
+def length(ms: int) -> str:
+    """As `fields.length_ms` reads it: in the largest unit that loses nothing."""
+    for unit, name in ((_D, "d"), (_H, "h"), (_MIN, "m"), (_S, "s")):
+        if ms and ms % unit == 0:
+            return f"{ms // unit}{name}"
+    return f"{ms}ms"
+
+
 def ago(at_ms: int | None, now_ms: int) -> Markup:
     """As the time since then, or until then; None -> a dash."""
     if at_ms is None:
@@ -98,11 +106,22 @@ def instant(at_ms: int | None) -> Markup:
     return _time(at_ms, written(at_ms), "instant")
 
 
+def clock(at_ms: int) -> Markup:
+    """The time of the day to the millisecond, as UTC: where many instants stand in a column."""
+    return _time(at_ms, written(at_ms)[11:23], "instant")
+
+
+def first_line(text: str) -> str:
+    """The first line that says something, or ""."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
 def page_url(path: str, *parts: str, **query: Any) -> str:
-    """Path of a page, its parts quoted (names may hold anything); None and "" leave the query."""
+    """Path of a page, its parts quoted (names may hold anything); None and "" leave the query, a
+    list stands in it once for each of its values."""
     path = "/".join([path.rstrip("/"), *(quote(part, safe="") for part in parts)]) or "/"
-    given = {key: value for key, value in query.items() if value not in (None, "")}
-    return f"{path}?{urlencode(given)}" if given else path
+    given = {key: value for key, value in query.items() if value not in (None, "", [])}
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path
 
 
 def with_query(query: Mapping[str, str], **changes: Any) -> str:
