@@ -21,6 +21,7 @@ import uvloop
 
 from holdfastd import VERSION, config, logs, tls
 from holdfastd.access import exposure
+from holdfastd.access.keys import KeysError
 from holdfastd.backups import Backups
 from holdfastd.clock import SystemClock
 from holdfastd.engine.transitions import InvariantError
@@ -33,7 +34,10 @@ from holdfastd.store.sqlite import SqliteStore
 from holdfastd.store.upgrade import Upgrade, Upgrading
 from holdfastd.supervisor import Supervisor
 from holdfastd.web.app import HttpServer, make_app
+from holdfastd.web.guard import Guard
 from holdfastd.web.metrics import Metrics
+from holdfastd.web.safe.policy import Policy
+from holdfastd.web.safe.sessions import Sessions
 from holdfastd.web.snapshot import Snapshots
 
 log = logging.getLogger("holdfastd")
@@ -104,7 +108,9 @@ class Daemon:
             self._clock.monotonic,
         )
         metrics = Metrics(snapshots, self._clock.monotonic)
-        app = make_app(metrics, lambda: self._why_not_ready, self._in_force.door.admit_bearer)
+        self._sessions = Sessions(self._clock)
+        self._guard = Guard(self._in_force.door, self._sessions, http_policy(settings))
+        app = make_app(metrics, lambda: self._why_not_ready, self._guard)
         has_tls = exposure.http_has_tls(settings)
         http = settings.http.listen
         self._http = HttpServer(
@@ -141,6 +147,7 @@ class Daemon:
                 await self._pipeline.open()
         except StoreRefused as error:
             raise StartError(str(error)) from error
+        await self._open_sessions()
         loop.set_exception_handler(_on_stray_error)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -175,6 +182,14 @@ class Daemon:
             if isinstance(first, StartError):
                 await self._pipeline.store.close()
             raise first from None
+
+    async def _open_sessions(self) -> None:
+        """The data directory is there by now, and ours."""
+        try:
+            self._sessions.open(self._in_force.config.data.dir)
+        except KeysError as error:
+            await self._pipeline.store.close()
+            raise StartError(str(error)) from error
 
     async def _bind(self, key: str, starting: Awaitable[tuple[str, int]]) -> str:
         try:
@@ -286,6 +301,14 @@ class Daemon:
             await asyncio.sleep(LAG_SAMPLE_S)
             late = self._clock.monotonic() - before - LAG_SAMPLE_S
             self._observed.loop_lag_seconds.observe(max(0.0, late))
+
+
+def http_policy(settings: config.Config) -> Policy:
+    http = settings.http
+    return Policy(
+        is_key_required=exposure.is_key_required(settings, http.listen),
+        has_tls=exposure.http_has_tls(settings),
+    )
 
 
 def _reason(error: OSError) -> str:

@@ -11,20 +11,19 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from holdfast.wire.checks import Refusal
+from holdfastd.access.rights import check_metrics
 from holdfastd.web.bounded import BoundedHttp
-from holdfastd.web.guard import Admit, refused
+from holdfastd.web.guard import Guard
 from holdfastd.web.metrics import Form, Metrics
+from holdfastd.web.safe.refusing import refused
 
 
-def make_app(
-    metrics: Metrics, why_not_ready: Callable[[], str | None], admit: Admit | None = None
-) -> Starlette:
-    """why_not_ready: None = ready. admit: who may read the metrics; None = everybody."""
+def make_app(metrics: Metrics, why_not_ready: Callable[[], str | None], guard: Guard) -> Starlette:
+    """why_not_ready: None = ready."""
 
     async def show_metrics(request: Request) -> Response:
-        why = refused(request, admit)
-        if why is not None:
-            return why
+        check_metrics(await guard.identify(request))
         headers = request.headers
         form = Form.of(headers.get("accept", ""), headers.get("accept-encoding", ""))
         return Response(await metrics.render(form), headers=form.headers)
@@ -43,7 +42,8 @@ def make_app(
             Route("/metrics", show_metrics),
             Route("/livez", livez),
             Route("/readyz", readyz),
-        ]
+        ],
+        exception_handlers={Refusal: refused},
     )
 
 

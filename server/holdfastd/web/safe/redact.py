@@ -1,0 +1,147 @@
+"""What is not shown of jobs' data, results and progress, and cannot be searched for either.
+
+A pattern without a dot is the name of a key, at any depth: `password` hides `{"user": {"password":
+…}}`. One with a dot is a whole path from the top: `card.number`; places in lists do not count. `*`
+stands for any characters, dots too: `*.secret` hides `a.secret` and `a.b.secret`, not `secret`.
+Capitals do not matter.
+
+It knows keys, not meanings: error messages, tracebacks, logs, names, tags and ids are shown as they
+are.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from holdfast.wire.checks import Refusal, shown
+from holdfast.wire.constants import ErrorCode
+
+REDACTED: Final = "[redacted]"
+"""In place of a value whose key is hidden."""
+HIDDEN: Final = "[hidden]"
+"""In place of all data, from who may see none."""
+DEPTH_MAX: Final = 100
+"""What lies deeper is not shown where anything is to be hidden: nobody reads that far, and Python
+itself counts the levels of a recursion. Arbitrary."""
+UNREADABLE: Final = "$raw"
+"""The key under which data that is no msgpack is shown (`jsonable`): its keys are unknown."""
+
+
+class Redactor:
+    """Attributes:
+    hides_all: who looks may see no data and no results at all.
+    """
+
+    def __init__(self, patterns: Iterable[str] = (), *, hides_all: bool = False):
+        self.hides_all = hides_all
+        lowered = [pattern.lower() for pattern in patterns]
+        self._is_name = _matcher(pattern for pattern in lowered if "." not in pattern)
+        self._is_path = _matcher(pattern for pattern in lowered if "." in pattern)
+        self._hides_some = bool(lowered)
+
+    def __call__(self, value: Any) -> Any:
+        """A job's data or result, with REDACTED in place of what is hidden."""
+        return HIDDEN if self.hides_all else self.progress(value)
+
+    def progress(self, value: Any) -> Any:
+        """The same for what everybody may see who sees the job."""
+        if not self._hides_some:
+            return value
+        if isinstance(value, dict) and UNREADABLE in value:
+            return REDACTED
+        return self._redacted(value, "", 0)
+
+    def check_search(self, paths: Iterable[str]) -> None:
+        """Whether jobs may be looked for by what is at these paths in their data, such as
+        "user.id": what is found tells what is there.
+
+        Raises:
+            Refusal: FORBIDDEN.
+        """
+        for path in paths:
+            if self.hides_all:
+                raise Refusal(
+                    ErrorCode.FORBIDDEN,
+                    f"data.{shown(path)[1:-1]} cannot be searched for: data is shown to operators "
+                    "and admins only here (http.hide_data)",
+                )
+            if self._is_hidden_path(path):
+                raise Refusal(
+                    ErrorCode.FORBIDDEN,
+                    f"data.{shown(path)[1:-1]} cannot be searched for: it is hidden here "
+                    "(http.redact)",
+                )
+
+    def check_edited(self, value: Any) -> None:
+        """Whether this can be taken as a job's new data: what was hidden is gone from it.
+
+        Raises:
+            Refusal: FORBIDDEN; it would be overwritten by its own stand-in.
+        """
+        if self.hides_all or (self._hides_some and _has(value, (REDACTED, HIDDEN))):
+            raise Refusal(
+                ErrorCode.FORBIDDEN,
+                f"this data has {REDACTED} in it, which stands for what is hidden here "
+                "(http.redact): edit the job from Python, or add it again",
+            )
+
+    def _is_hidden_path(self, path: str) -> bool:
+        """It, or what it lies in, is hidden."""
+        names = path.split(".")
+        parents = (".".join(names[: end + 1]) for end in range(len(names)))
+        return any(self._hides(name, parent) for name, parent in zip(names, parents, strict=True))
+
+    def _hides(self, name: str, path: str) -> bool:
+        return self._is_name(name) or self._is_path(path)
+
+    def _redacted(self, value: Any, path: str, depth: int) -> Any:
+        if not isinstance(value, dict | list | tuple):
+            return value
+        if depth == DEPTH_MAX:
+            return REDACTED
+        if not isinstance(value, dict):
+            return [self._redacted(each, path, depth + 1) for each in value]
+        found = {}
+        for key, inner in value.items():
+            name = _text(key)
+            inside = f"{path}.{name}" if path else name
+            is_hidden = self._hides(name, inside)
+            found[key] = REDACTED if is_hidden else self._redacted(inner, inside, depth + 1)
+        return found
+
+
+def check_pattern(pattern: str) -> str:
+    """Raises ValueError."""
+    if pattern and pattern.isprintable() and len(pattern) <= PATTERN_LENGTH_MAX:
+        return pattern
+    raise ValueError(f"{shown(pattern)} is no pattern of keys")
+
+
+PATTERN_LENGTH_MAX: Final = 256
+"""Arbitrary."""
+
+
+def _text(key: object) -> str:
+    """A key of msgpack may be of any type."""
+    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)
+
+
+def _matcher(patterns: Iterable[str]) -> Any:
+    parts = [re.escape(pattern).replace(r"\*", ".*") for pattern in patterns]
+    if not parts:
+        return lambda text: False
+    match = re.compile("|".join(parts), re.DOTALL).fullmatch
+    return lambda text: match(text.lower()) is not None
+
+
+def _has(value: Any, marks: tuple[str, ...]) -> bool:
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list | tuple):
+            left += one
+        elif isinstance(one, str) and one in marks:
+            return True
+    return False

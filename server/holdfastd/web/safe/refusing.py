@@ -1,0 +1,55 @@
+"""A `Refusal` as an HTTP answer: JSON for the API, one line of text otherwise.
+
+Pages put their own in its place where a person asks (a page, or the way to /login).
+"""
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from holdfast.wire.checks import Refusal
+from holdfast.wire.constants import ErrorCode
+
+API: Final = "/api/"
+_STATUS: Final = {
+    ErrorCode.NOT_AUTHENTICATED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.PAYLOAD_TOO_LARGE: 413,
+    ErrorCode.UNKNOWN_QUEUE: 404,
+    ErrorCode.UNKNOWN_JOB: 404,
+    ErrorCode.UNKNOWN_COMMAND: 404,
+    ErrorCode.LEASE_LOST: 409,
+    ErrorCode.WRONG_STATE: 409,
+    ErrorCode.NOT_EMPTY: 409,
+    ErrorCode.BUSY: 429,
+    ErrorCode.TOO_MANY: 429,
+    ErrorCode.DISK_FULL: 507,
+    ErrorCode.DRAINING: 503,
+    ErrorCode.INTERNAL: 500,
+}
+
+
+def status_of(refusal: Refusal) -> int:
+    """What is in no table is the request's own fault."""
+    return _STATUS.get(refusal.code, 400)
+
+
+def headers_of(refusal: Refusal) -> dict[str, str]:
+    headers = {}
+    if refusal.code is ErrorCode.NOT_AUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"
+    retry_after_ms = refusal.details.get("retry_after_ms")
+    if retry_after_ms is not None:
+        headers["Retry-After"] = str(-(-int(retry_after_ms) // 1000))
+    return headers
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """An exception handler of Starlette."""
+    assert isinstance(error, Refusal)
+    status, headers = status_of(error), headers_of(error)
+    if API in request.url.path:
+        said = {"code": error.code.name, "message": error.message}
+        return JSONResponse({"error": said}, status, headers)
+    return PlainTextResponse(f"{error.message}\n", status, headers)
