@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from holdfast.wire import messages as wire
-from holdfast.wire.constants import ITEMS_MAX, CancelReason, ErrorCode, ItemStatus
+from holdfast.wire.constants import ITEMS_MAX, ErrorCode, ItemStatus
+from holdfast.wire.constants import RevokeReason as WireReason
 from holdfastd.engine.changes import AttemptRow, JobRow
 from holdfastd.engine.model import State
 from holdfastd.engine.outputs import (
@@ -19,6 +20,7 @@ from holdfastd.engine.outputs import (
     Refuse,
     Revoke,
     RevokeReason,
+    Stop,
 )
 from holdfastd.store.base import JobDetail
 
@@ -35,10 +37,13 @@ ERROR_CODE_OF: Final[dict[Refusal, ErrorCode]] = {
     Refusal.DISK_FULL: ErrorCode.DISK_FULL,
     Refusal.DRAINING: ErrorCode.DRAINING,
     Refusal.TOO_MANY: ErrorCode.TOO_MANY,
+    Refusal.JOB_EXISTS: ErrorCode.JOB_EXISTS,
+    Refusal.UNKNOWN_WORKER: ErrorCode.UNKNOWN_WORKER,
 }
-CANCEL_REASON_OF: Final[dict[RevokeReason, CancelReason]] = {
-    RevokeReason.LEASE_LOST: CancelReason.LEASE_LOST,
-    RevokeReason.REMOVED: CancelReason.REMOVED,
+REVOKE_REASON_OF: Final[dict[RevokeReason, WireReason]] = {
+    RevokeReason.LEASE_LOST: WireReason.LEASE_LOST,
+    RevokeReason.REMOVED: WireReason.REMOVED,
+    RevokeReason.CANCELLED: WireReason.CANCELLED,
 }
 
 
@@ -55,8 +60,10 @@ def messages_of(output: Output) -> Sequence[wire.Message]:
             code = ERROR_CODE_OF[output.refusal]
             return (wire.Error(output.request, int(code), output.message, {}),)
         case Revoke():
-            items = [(token, int(CANCEL_REASON_OF[why])) for token, why in output.items]
-            return [wire.Cancel(some) for some in _cut(items, ITEMS_MAX)]
+            items = [(token, int(REVOKE_REASON_OF[why])) for token, why in output.items]
+            return [wire.Revoke(some) for some in _cut(items, ITEMS_MAX)]
+        case Stop():
+            return (wire.Stop(),)
         case Notify():
             events = [tuple(event) for event in output.events]
             return [wire.Events(output.queue, some) for some in _cut(events, EVENTS_PER_FRAME_MAX)]
@@ -94,6 +101,7 @@ def job_map(queue: str, row: JobRow, worker: str = "") -> dict[str, Any]:
         "crashes": row.crashes,
         "releases": row.releases,
         "max_crashes": row.options.max_crashes,
+        "tags": row.options.tags,
         "progress": row.progress,
         "payload": None if row.is_damaged else row.payload,
         "result": row.result,

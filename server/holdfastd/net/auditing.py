@@ -88,6 +88,9 @@ def _entry(who: Entry, message: Any) -> Entry:
     """The command with its fields; of many ids the first."""
     fields = message._asdict()
     del fields["request"]
+    payload = fields.pop("payload", None)  # what jobs carry stands in no log
+    if payload is not None:
+        fields["payload_bytes"] = len(payload)
     ids = fields.pop("ids", None)
     if ids is not None:
         fields["id_count"] = len(ids)

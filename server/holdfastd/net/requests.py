@@ -84,6 +84,10 @@ class Requests:
             wire.Configure: self._configure,
             wire.Drain: self._drain,
             wire.Obliterate: self._obliterate,
+            wire.Cancel: self._cancel,
+            wire.Move: self._move,
+            wire.Edit: self._edit,
+            wire.Explain: self._explain,
         }
 
     def knows(self, message: wire.Message | wire.MessageError) -> bool:
@@ -203,6 +207,9 @@ class Requests:
         queue = None if message.queue is None else check_queue_name(message.queue)
         return commands.Counts(queue, message.after, LIST_LIMIT_MAX)
 
+    def _explain(self, message: wire.Explain, now_ms: int) -> commands.Command:
+        return commands.Explain(check_queue_name(message.queue), check_job_id(message.id))
+
     # ---- administer ------------------------------------------------------------------------
 
     def _remove(self, message: wire.Remove, now_ms: int) -> commands.Command:
@@ -211,7 +218,9 @@ class Requests:
         )
 
     def _promote(self, message: wire.Promote, now_ms: int) -> commands.Command:
-        return commands.Promote(check_queue_name(message.queue), _ids(message.ids))
+        return commands.Promote(
+            check_queue_name(message.queue), _ids(message.ids), check_state(message.expected)
+        )
 
     def _retry(self, message: wire.Retry, now_ms: int) -> commands.Command:
         return commands.Retry(
@@ -232,10 +241,31 @@ class Requests:
             run_at_ms = now_ms + changes["delay_ms"]
         return commands.Change(
             check_queue_name(message.queue),
-            check_job_id(message.id),
+            _ids(message.ids),
             changes.get("priority"),
             changes.get("lifo"),
             run_at_ms,
+            check_state(message.expected),
+        )
+
+    def _cancel(self, message: wire.Cancel, now_ms: int) -> commands.Command:
+        return commands.Cancel(
+            check_queue_name(message.queue), _ids(message.ids), check_state(message.expected)
+        )
+
+    def _move(self, message: wire.Move, now_ms: int) -> commands.Command:
+        return commands.Move(
+            check_queue_name(message.queue),
+            _ids(message.ids),
+            check_queue_name(message.target),
+            check_state(message.expected),
+        )
+
+    def _edit(self, message: wire.Edit, now_ms: int) -> commands.Command:
+        return commands.Edit(
+            check_queue_name(message.queue),
+            check_job_id(message.id),
+            check_payload(message.payload, self.payload_bytes_max),
             check_state(message.expected),
         )
 
@@ -270,6 +300,8 @@ def _job_options(options: dict[str, Any]) -> JobOptions:
     }
     if "backoff" in options:
         rare["backoff"] = _backoff(options["backoff"])
+    if options.get("tags"):
+        rare["tags"] = tuple(options["tags"])
     return JobOptions(**rare) if rare else DEFAULT_OPTIONS
 
 

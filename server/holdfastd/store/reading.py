@@ -332,9 +332,9 @@ def load(connection: sqlite3.Connection) -> Recovered:
         )
     ]
     sessions = [
-        SessionRow(SessionKey(row[0]), *row[1:])
-        for row in connection.execute(
-            "SELECT key, id, name, last_request, last_refused, seen_at_ms FROM session"
+        SessionRow(SessionKey(key), id, name, request, refused, seen_at_ms, bool(is_quiet))
+        for key, id, name, request, refused, seen_at_ms, is_quiet in connection.execute(
+            "SELECT key, id, name, last_request, last_refused, seen_at_ms, is_quiet FROM session"
         )
     ]
     return Recovered(
