@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from holdfastd.engine.changes import AttemptRow, JobRow
 from holdfastd.engine.model import (
-    FINISHED,
     AttemptOutcome,
     Backoff,
     BackoffKind,
@@ -196,35 +195,32 @@ def badges(state: QueueState) -> list[str]:
 # ---- workers -------------------------------------------------------------------------------------
 
 
-def worker(session: Session, queue_names: Callable[[Job], str], shows: Callable[[str], bool]) -> dict[str, Any]:  # fmt: skip
+def worker(
+    session: Session, queue_of: Callable[[Job], str], shows: Callable[[str], bool]
+) -> dict[str, Any]:
     """A worker with what it runs. shows: which queues may be seen, by name."""
     origin = session.origin
-    running = []
-    for leased in list(session.leases.values())[:RUNNING_SHOWN_MAX]:
-        name = queue_names(leased)
-        if shows(name):
-            running.append(
-                {
-                    "queue": name,
-                    "id": leased.id,
-                    "name": leased.name,
-                    "started_at_ms": leased.started_at_ms,
-                }
-            )
+    leased = list(session.leases.values())[:RUNNING_SHOWN_MAX]
+    running = [_running(queue_of(each), each) for each in leased if shows(queue_of(each))]
     return {
-        "session": session.key,
+        "session": str(session.key),
         "name": session.worker,
         "host": str(origin.get("host", "")),
-        "pid": origin.get("pid") if isinstance(origin.get("pid"), int) else None,
+        "pid": str(origin.get("pid", "")),
         "client": str(origin.get("client", "")),
         "is_connected": session.connection is not None,
         "is_quiet": session.is_quiet,
-        "queues": [name for name in session.queues if shows(name)],
+        "queues": [name for name in session.queues or session.left if shows(name)],
         "credit": session.credit,
         "running": running,
         "seen_at_ms": session.seen_at_ms,
     }
 
 
-def is_over(row: JobRow) -> bool:
-    return row.state in FINISHED
+def _running(queue: str, job: Job) -> dict[str, Any]:
+    return {
+        "queue": queue,
+        "id": job.id,
+        "name": job.name,
+        "started_at_ms": job.started_at_ms,
+    }
