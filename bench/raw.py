@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgpack
 
-from holdfast.ids import new_id
+from holdfast.wire.ids import new_id
 from holdfast.wire import messages as wire
 from holdfast.wire.constants import Op
 from holdfast.wire.frames import encode_frame

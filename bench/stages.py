@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast.ids import new_id
+from holdfast.wire.ids import new_id
 from holdfast.wire import messages as wire
 from holdfast.wire.connection import ClientConnection, ServerConnection
 from holdfastd.engine.broker import Engine

@@ -21,7 +21,7 @@ from holdfast.errors import (
     misuse,
     refused,
 )
-from holdfast.ids import new_id
+from holdfast.wire.ids import new_id
 from holdfast.link import Link
 from holdfast.models import Event, Explanation, JobInfo, event_of, fill
 from holdfast.options import Backoff, Duration, milliseconds, wire_options

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from holdfast.wire.checks import Refusal
 from holdfastd.access.rights import Identity
 from holdfastd.web.guard import Need
-from holdfastd.web.inside import CommandRefused
 from holdfastd.web.pages import controls
 from holdfastd.web.pages.controls import Control
 from holdfastd.web.pages.errors import is_from_htmx, toast
@@ -76,7 +76,7 @@ class Controlling:
             target = told["session"] if "session" in told else told["name"]
             kind = request.path_params["kind"]
             result = await self._site.acting.act(identity, kind, target, params)
-        except (FieldError, CommandRefused) as error:
+        except (FieldError, Refusal) as error:
             return await self._ask(request, identity, control, told, back, str(error), form)
         return self._answer(request, control, told, result, back)
 

@@ -122,6 +122,8 @@ class Doing:
         identity = await self._site.guard.identify(request)
         self._site.guard.require(identity, Need.SEE_JOBS)
         action = await self._site.board.action(identity, request.path_params["id"])
+        if action is None:
+            raise HTTPException(404, "This action is forgotten.")
         return self._toast(action)
 
     async def _ask(
