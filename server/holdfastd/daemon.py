@@ -34,6 +34,7 @@ from holdfastd.store.sqlite import SqliteStore
 from holdfastd.store.upgrade import Upgrade, Upgrading
 from holdfastd.supervisor import Supervisor
 from holdfastd.web.app import HttpServer, make_app
+from holdfastd.web.bounded import CONNECTIONS_MAX
 from holdfastd.web.guard import Guard
 from holdfastd.web.metrics import Metrics
 from holdfastd.web.safe.policy import Policy
@@ -53,8 +54,9 @@ GC_THRESHOLD: Final = (50_000, 20, 20)
 700: nearly all goes without it, by reference counts. Draining became a tenth faster (bench.drain,
 interleaved)."""
 LAG_SAMPLE_S: Final = 0.5
-OWN_FILES: Final = 64
-"""Open files besides the connections: database, logs, pipes, HTTP; a generous guess."""
+OWN_FILES: Final = 64 + CONNECTIONS_MAX
+"""Open files besides the connections of clients: database, logs, pipes, a generous guess; and those
+of the HTTP port."""
 
 
 class StartError(Exception):
