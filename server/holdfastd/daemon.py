@@ -34,6 +34,7 @@ from holdfastd.store.sqlite import SqliteStore
 from holdfastd.store.upgrade import Upgrade, Upgrading
 from holdfastd.supervisor import Supervisor
 from holdfastd.web.app import HttpServer, make_app
+from holdfastd.web.bounded import CONNECTIONS_MAX
 from holdfastd.web.guard import Guard
 from holdfastd.web.metrics import Metrics
 from holdfastd.web.safe.policy import Policy
@@ -53,8 +54,9 @@ GC_THRESHOLD: Final = (50_000, 20, 20)
 700: nearly all goes without it, by reference counts. Draining became a tenth faster (bench.drain,
 interleaved)."""
 LAG_SAMPLE_S: Final = 0.5
-OWN_FILES: Final = 64
-"""Open files besides the connections: database, logs, pipes, HTTP; a generous guess."""
+OWN_FILES: Final = 64 + CONNECTIONS_MAX
+"""Open files besides the connections of clients: database, logs, pipes, a generous guess; and those
+of the HTTP port."""
 
 
 class StartError(Exception):
@@ -281,6 +283,7 @@ class Daemon:
         settings = plan.config
         logs.set_up(settings.log.level, settings.log.format)
         self._listener.configure(listener_settings(settings))
+        self._guard.policy = http_policy(settings)
         if any(path.startswith("backup.") for path in plan.changed):
             self._back_up(tasks)
 
@@ -306,6 +309,10 @@ class Daemon:
 def http_policy(settings: config.Config) -> Policy:
     http = settings.http
     return Policy(
+        is_read_only=http.read_only,
+        redact=http.redact,
+        hides_data=http.hide_data,
+        hosts=frozenset(http.hosts),
         is_key_required=exposure.is_key_required(settings, http.listen),
         has_tls=exposure.http_has_tls(settings),
     )

@@ -69,6 +69,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.web",
         "holdfastd.access",
         "holdfastd.clock",
+        "holdfastd.logs",
         "holdfastd.engine",
         "holdfastd.store.base",
         "holdfastd.pipeline",
