@@ -28,6 +28,7 @@ from holdfastd.engine.transitions import InvariantError
 from holdfastd.inforce import UNUSABLE, InForce
 from holdfastd.observed import Observed
 from holdfastd.reloading import Plan
+from holdfastd.search.finder import Finder
 from holdfastd.service import DRAIN_S, Service, listener_settings
 from holdfastd.store.base import StoreError, StoreRefused
 from holdfastd.store.sqlite import SqliteStore
@@ -86,6 +87,7 @@ class Daemon:
             raise StartError(str(error)) from error
         upgrading = Upgrading(settings.backup.dir, self._clock.now_ms, _on_upgrade)
         store = SqliteStore(settings.data.dir, settings.data.reserve_bytes, upgrading)
+        self._finder = Finder(settings.data.dir)
         self._service = Service(
             settings,
             store,
@@ -95,6 +97,7 @@ class Daemon:
             self._in_force.door,
             self._in_force.audit,
             self._in_force.tcp_context if exposure.tcp_has_tls(settings) else None,
+            self._finder,
         )
         self._pipeline = self._service.pipeline
         self._pipeline.on_stall = self._on_stall
@@ -258,6 +261,7 @@ class Daemon:
         self._supervisor.stopping("draining")
         logs.event(log, logging.INFO, "draining", "draining: no new leases, no new jobs")
         await self._service.say_goodbye()
+        await self._finder.close()
         try:
             async with asyncio.timeout(DRAIN_S):
                 await self._service.close()

@@ -44,6 +44,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.observed",
     ),
     "holdfastd.store": ("holdfastd.store", "holdfastd.engine"),
+    "holdfastd.search": (
+        "holdfastd.search",
+        "holdfastd.store",
+        "holdfastd.engine",
+        "holdfastd.clock",
+    ),
     "holdfastd.pipeline": (
         "holdfastd.engine",
         "holdfastd.store.base",
@@ -61,6 +67,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.engine",
         "holdfastd.store.base",
         "holdfastd.pipeline",
+        "holdfastd.search",
         "holdfastd.observed",
         "holdfastd.VERSION",
         "holdfast.wire",
