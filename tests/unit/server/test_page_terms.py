@@ -36,7 +36,18 @@ def test_what_is_excluded_and_other_keys_stay_as_they_were() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["plain", "two words", 'with "quotes"', "back\\slash", "a,b", "star*", "-dash", "1..2", ">1", "ü"],
+    [
+        "plain",
+        "two words",
+        'with "quotes"',
+        "back\\slash",
+        "a,b",
+        "star*",
+        "-dash",
+        "1..2",
+        ">1",
+        "ü",
+    ],
 )
 def test_any_value_comes_back_as_it_was_put_in(value: str) -> None:
     text = toggled("state:failed", "tag", value)
