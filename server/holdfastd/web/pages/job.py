@@ -169,7 +169,8 @@ class JobPage:
         until = finished if finished else self._site.now_ms()
         return {
             "job": job,
-            "may_act": self._site.rendering.may_act(identity),
+            "may_act": self._site.guard.allows(identity, Need.ACT, job["queue"]),
+            "may_add": self._site.guard.allows(identity, Need.ADD, job["queue"]),
             "url": url,
             "back": url,
             "tab": tab,

@@ -9,10 +9,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from holdfast.wire.checks import Refusal
 from holdfastd.access.rights import Identity
 from holdfastd.search.query import QueryError
 from holdfastd.web.guard import Need
 from holdfastd.web.pages import actions, facets
+from holdfastd.web.pages.forms import read_form
+from holdfastd.web.pages.jobrefs import JobRef, parse_ref
 from holdfastd.web.pages.site import Site
 from holdfastd.web.pages.terms import picked
 from holdfastd.web.pages.words import page_url
@@ -40,12 +43,13 @@ class ErrorView:
     after: str
 
     @classmethod
-    def of(cls, text: str, error: QueryError) -> "ErrorView":
-        at = error.at
-        if at is None or not 0 <= at <= len(text):
-            return cls(str(error), error.advice, None, "", "", "")
+    def of(cls, text: str, error: QueryError | Refusal) -> "ErrorView":
+        """A Refusal is of a query that is right, and not for who asks it."""
+        if isinstance(error, Refusal):
+            return cls(error.message, "", None, "", "", "")
+        at = min(error.at, len(text))
         end = next((place for place in range(at, len(text)) if text[place].isspace()), len(text))
-        return cls(str(error), error.advice, at, text[:at], text[at:end] or " ", text[end:])
+        return cls(error.text, error.advice, at, text[:at], text[at:end] or " ", text[end:])
 
 
 class JobsPages:
@@ -57,7 +61,7 @@ class JobsPages:
             Route("/jobs", self.show),
             Route("/jobs/facets", self.facets),
             Route("/jobs/complete", self.complete),
-            Route("/jobs/export", self.export),
+            Route("/jobs/export", self.export, methods=["GET", "POST"]),
         ]
 
     async def show(self, request: Request) -> Response:
@@ -74,7 +78,7 @@ class JobsPages:
             values.update(_pages(text, asked.get("after"), asked.getlist("back"), found["next"]))
             if asked.get("facets"):
                 counted = await self._site.board.facets(identity, text)
-        except QueryError as error:
+        except (QueryError, Refusal) as error:
             values["error"] = ErrorView.of(text, error)
             values.update(newer_url=None, older_url=None)
         queues = picked(text, "queue")
@@ -85,7 +89,8 @@ class JobsPages:
             page="jobs",
             status=400 if values["error"] else 200,
             query=text,
-            may_act=self._site.rendering.may_act(identity),
+            may_act=self._site.guard.allows(identity, Need.ACT),
+            may_add=self._site.guard.allows(identity, Need.ADD),
             states=facets.states(text),
             facets=facets.view(text, counted) if counted else None,
             one_queue=next(iter(queues)) if len(queues) == 1 else "",
@@ -98,7 +103,7 @@ class JobsPages:
         text = request.query_params.get("q", "").strip()
         try:
             counted = await self._site.board.facets(identity, text)
-        except QueryError:
+        except (QueryError, Refusal):
             return HTMLResponse("", 204)  # the page says what is wrong
         view = facets.view(text, counted)
         return HTMLResponse(
@@ -115,18 +120,29 @@ class JobsPages:
         return JSONResponse(counted["by"].get(key, []), headers=NO_STORE)
 
     async def export(self, request: Request) -> Response:
-        """All that match, a job a line; the last line says whether that is all."""
+        """Jobs as NDJSON, each as lists show it: those that are ticked, or all that match.
+
+        Of more than EXPORT_MAX the last line has where to go on.
+        """
         identity = await self._who(request)
-        asked = request.query_params
+        asked = await read_form(request) if request.method == "POST" else request.query_params
         text, after = asked.get("q", "").strip(), asked.get("after")
+        refs = [] if asked.get("scope") == "matching" else asked.getlist("job")
+        if refs:
+            return _download(self._ticked(identity, [parse_ref(ref) for ref in refs]))
         # Here, so that a query that is wrong is an answer of its own.
         first = await self._site.board.jobs(identity, text, after, EXPORT_PAGE)
-        headers = {**NO_STORE, "Content-Disposition": 'attachment; filename="jobs.ndjson"'}
-        return StreamingResponse(
-            self._lines(identity, text, first), media_type="application/x-ndjson", headers=headers
-        )
+        return _download(self._matching(identity, text, first))
 
-    async def _lines(
+    async def _ticked(self, identity: Identity, refs: list[JobRef]) -> AsyncIterator[str]:
+        """All there is of each; those that are gone are left out."""
+        for ref in refs:
+            try:
+                yield _line(await self._site.board.job(identity, ref.queue, ref.id))
+            except Refusal:
+                continue
+
+    async def _matching(
         self, identity: Identity, text: str, page: Mapping[str, Any]
     ) -> AsyncIterator[str]:
         written = 0
@@ -150,6 +166,11 @@ class JobsPages:
         """The one that a form has begun, without JavaScript; None = it is forgotten."""
         action = await self._site.board.action(identity, id) if id else None
         return actions.view(action, self._site.now_ms()) if action else None
+
+
+def _download(lines: AsyncIterator[str]) -> Response:
+    headers = {**NO_STORE, "Content-Disposition": 'attachment; filename="jobs.ndjson"'}
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
 
 def _line(value: Mapping[str, Any]) -> str:

@@ -5,14 +5,14 @@ would refuse can be changed all the same. What the terms mean is `search.query`'
 """
 
 import re
-from collections.abc import Iterator
 from typing import Final
+
+from holdfastd.search.query import quoted
 
 _TERM: Final = re.compile(r'(?:"(?:\\.|[^"\\])*"?|[^\s"])+')
 """Up to a blank outside of quotes; a quote that is not closed reaches to the end."""
+_HEAD: Final = re.compile(r"(-?[A-Za-z_]+)[:=]")
 _VALUE: Final = re.compile(r'(?:"(?:\\.|[^"\\])*"?|[^,"])+')
-_PLAIN: Final = re.compile(r"[^\s\",*<>=\\()-][^\s\",*\\()]*")
-"""Needs no quotes as a value."""
 
 
 def terms(text: str) -> list[str]:
@@ -27,14 +27,16 @@ def picked(text: str, key: str) -> set[str]:
 
 def toggled(text: str, key: str, value: str) -> str:
     """The text that asks for this value of the key too; or, if it does, that does so no more."""
-    kept, others = [], []
-    for written in terms(text):
-        if _key(written) == key:
-            others += _values(written)
+    kept: list[str] = []
+    asked: dict[str, str] = {}
+    for each in terms(text):
+        if _key(each) == key:
+            asked |= _values(each)
         else:
-            kept.append(written)
-    values = [one for one in others if one != value] if value in others else [*others, value]
-    changed = [f"{key}:{','.join(map(quoted, dict.fromkeys(values)))}"] if values else []
+            kept.append(each)
+    if asked.pop(value, None) is None:
+        asked[value] = quoted(value)
+    changed = [f"{key}:{','.join(asked.values())}"] if asked else []
     return " ".join([*changed, *kept])
 
 
@@ -43,23 +45,15 @@ def term(key: str, value: str) -> str:
     return f"{key}:{quoted(value)}"
 
 
-def quoted(value: str) -> str:
-    """A value as it is written in a query, for exactly this text."""
-    if _PLAIN.fullmatch(value) and ".." not in value:
-        return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _key(written: str) -> str:
+    """What a term is about, "" for a bare word; with its "-" if it excludes."""
+    found = _HEAD.match(written)
+    return found[1].lower() if found else ""
 
 
-def _key(term: str) -> str:
-    """What stands before the first colon, "" for a bare word; with its "-" if it excludes."""
-    key, colon, _ = term.partition(":")
-    return key.lower() if colon and '"' not in key else ""
-
-
-def _values(term: str) -> Iterator[str]:
-    for written in _VALUE.findall(term.partition(":")[2]):
-        yield _unquoted(written)
+def _values(written: str) -> dict[str, str]:
+    """As they are meant, and as they are written: quotes make of a star a star."""
+    return {_unquoted(value): value for value in _VALUE.findall(_HEAD.sub("", written, count=1))}
 
 
 def _unquoted(written: str) -> str:
