@@ -7,7 +7,9 @@ from urllib.parse import urlencode, urljoin
 
 import httpx2
 
-VOID: Final = frozenset({"br", "hr", "img", "input", "link", "meta", "rect", "circle", "path", "use"})
+VOID: Final = frozenset(
+    {"br", "hr", "img", "input", "link", "meta", "rect", "circle", "path", "use"}
+)
 
 
 @dataclass

@@ -105,7 +105,7 @@ def event(parts: Mapping[str, str]) -> bytes:
         f'<hx-partial hx-target="#{name}" hx-swap="innerMorph">{part}</hx-partial>'
         for name, part in parts.items()
     )
-    lines = (f"data: {line}\n" for line in _NEWLINE.split(html) if line)
+    lines = (f"data: {line}\n" for line in _NEWLINE.split(html))
     return ("".join(lines) + "\n").encode()
 
 

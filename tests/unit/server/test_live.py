@@ -203,7 +203,7 @@ def test_an_event_is_one_event_whatever_newlines_its_parts_have() -> None:
     assert told.endswith("\n\n")
     lines = told.removesuffix("\n\n").split("\n")
     assert all(line.startswith("data: ") for line in lines)
-    assert [line[6:] for line in lines][1:-1] == ["b", "c", "d"]
+    assert [line[6:] for line in lines][1:-1] == ["b", "c", "d", "", ""]
     assert lines[0] == 'data: <hx-partial hx-target="#totals" hx-swap="innerMorph">a'
 
 

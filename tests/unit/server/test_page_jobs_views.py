@@ -13,7 +13,22 @@ from holdfastd.web.pages.kinds import KINDS
 
 NOW_MS = 1_800_000_000_000
 
-IDS = ["plain", "a/b", "/", "a b", "100%", "%2F", "?x=1", "#x", "..a", "../x", "ü🚢", '"<>&', "a;b", "\\"]
+IDS = [
+    "plain",
+    "a/b",
+    "/",
+    "a b",
+    "100%",
+    "%2F",
+    "?x=1",
+    "#x",
+    "..a",
+    "../x",
+    "ü🚢",
+    '"<>&',
+    "a;b",
+    "\\",
+]
 
 
 @pytest.mark.parametrize("id", IDS)
@@ -157,7 +172,12 @@ def test_a_form_is_a_job_or_says_what_is_wrong_with_each_field() -> None:
             "priority": -2,
             "attempts": 5,
             "tags": ["eu", "x"],
-            "backoff": {"kind": "exponential", "delay_ms": 1_000, "cap_ms": 60_000, "jitter": "full"},
+            "backoff": {
+                "kind": "exponential",
+                "delay_ms": 1_000,
+                "cap_ms": 60_000,
+                "jitter": "full",
+            },
         },
     }
     wrong = {"data": "{", "when": "soon", "attempts": "0", "backoff": "fixed", "id": "a\x00"}

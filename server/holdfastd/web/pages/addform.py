@@ -34,7 +34,9 @@ def like(job: Mapping[str, Any]) -> AddForm:
         "attempts": str(job["attempts"]),
         "backoff": kind if kind in BACKOFFS and backoff.get("delay_ms") else "",
         "delay": words.length(backoff["delay_ms"]) if backoff.get("delay_ms") else "",
-        "cap": words.length(backoff["cap_ms"]) if 0 < backoff.get("cap_ms", 0) < DELAY_MS_MAX else "",
+        "cap": words.length(backoff["cap_ms"])
+        if 0 < backoff.get("cap_ms", 0) < DELAY_MS_MAX
+        else "",
     }
     return AddForm(values)
 

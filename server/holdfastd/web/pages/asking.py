@@ -57,7 +57,9 @@ FIELDS: Final = {
         "now, 30s, 10m, 2h, 1d, or a time in UTC such as 2026-12-01 08:00",
         "10m",
     ),
-    "priority": Field("priority", "Priority", "A whole number; smaller runs first.", "0", inputmode="numeric"),
+    "priority": Field(
+        "priority", "Priority", "A whole number; smaller runs first.", "0", inputmode="numeric"
+    ),
     "move": Field("to", "Queue", "It is made if there is none of that name."),
     "edit": Field("data", "Data", "JSON. Whole numbers keep all their digits.", kind="json"),
 }

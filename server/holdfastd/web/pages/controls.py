@@ -129,7 +129,7 @@ def _ask_limits(queue: Mapping[str, Any]) -> Asked:
                 "period",
                 "Period",
                 "500ms, 1s, 1m, 1h",
-                f"{rate['period_ms']}ms" if rate else PERIOD_DEFAULT,
+                _period(rate["period_ms"]) if rate else PERIOD_DEFAULT,
             ),
             Field(
                 "burst",
@@ -139,6 +139,12 @@ def _ask_limits(queue: Mapping[str, Any]) -> Asked:
             ),
         ],
     )
+
+
+def _period(ms: int) -> str:
+    """As one types it: "1s" of 1,000."""
+    units = ((3_600_000, "h"), (60_000, "m"), (1_000, "s"))
+    return next((f"{ms // unit}{name}" for unit, name in units if not ms % unit), f"{ms}ms")
 
 
 def _text(value: int | None) -> str:

@@ -247,7 +247,11 @@ def _facts(job: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("Priority", job["priority"]),
         ("Added", words.instant(job["created_at_ms"])),
     ]
-    for name, key in (("Due", "run_at_ms"), ("Started", "started_at_ms"), ("Ended", "finished_at_ms")):
+    for name, key in (
+        ("Due", "run_at_ms"),
+        ("Started", "started_at_ms"),
+        ("Ended", "finished_at_ms"),
+    ):
         if job[key]:
             found.append((name, words.instant(job[key])))
     for name, key in (("Waited", "wait_ms"), ("Ran", "run_ms")):

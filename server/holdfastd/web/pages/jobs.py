@@ -72,7 +72,9 @@ class JobsPages:
         counted = None
         try:
             found = await self._site.board.jobs(identity, text, asked.get("after"), LIMIT)
-            values.update(jobs=found["jobs"], was_cut=found["was_cut"], looked_at=found["looked_at"])
+            values.update(
+                jobs=found["jobs"], was_cut=found["was_cut"], looked_at=found["looked_at"]
+            )
             values.update(_pages(text, asked.get("after"), asked.getlist("back"), found["next"]))
             if asked.get("facets"):
                 counted = await self._site.board.facets(identity, text)
