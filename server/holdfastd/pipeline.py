@@ -71,7 +71,7 @@ class Pipeline:
         self.store = store
         self._clock = clock
         self._observed = observed
-        self._outlet: Outlet | None = None
+        self._outlets: list[Outlet] = []
         self._batch_number = 0
         self._epoch = 0
         self._wake = asyncio.Event()
@@ -126,8 +126,8 @@ class Pipeline:
         return recovered
 
     def connect(self, outlet: Outlet) -> None:
-        """Where outputs go from now on."""
-        self._outlet = outlet
+        """One more to whom all outputs go from now on; each takes those of its own connections."""
+        self._outlets.append(outlet)
 
     def drain(self) -> None:
         """Lease and accept nothing more; go on writing what workers answer."""
@@ -274,8 +274,8 @@ class Pipeline:
         self._observed.commands_waiting -= command_count
         if self.is_full or self.is_behind:
             self._caught_up()
-        if self._outlet is not None:
-            self._outlet.send(outputs)
+        for outlet in self._outlets:
+            outlet.send(outputs)
 
     def _caught_up(self) -> None:
         """Connections are read again, or will be with the next batch. Their heartbeats wait in

@@ -45,8 +45,8 @@ def says_first() -> None:
 
         def close_and_say() -> Any:
             batch, outputs = closing()
-            if self._outlet is not None:
-                self._outlet.send(outputs)
+            for outlet in self._outlets:
+                outlet.send(outputs)
             return batch, []
 
         self.engine.close_batch = close_and_say  # type: ignore[method-assign]  # for this call only
@@ -134,7 +134,7 @@ def forgets_leases() -> None:
 
 
 def no_goaway() -> None:
-    async def in_silence(self: Listener, retry_after_ms: int = 0) -> None: ...
+    async def in_silence(self: Listener) -> None: ...
 
     Listener.drain = in_silence  # type: ignore[method-assign]  # the sabotage
 

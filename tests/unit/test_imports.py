@@ -50,6 +50,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.clock",
         "holdfastd.observed",
     ),
+    "holdfastd.inside": ("holdfastd.engine", "holdfastd.pipeline"),
     "holdfastd.net": (
         "holdfastd.net",
         "holdfastd.tls",
@@ -71,6 +72,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.engine",
         "holdfastd.store.base",
         "holdfastd.pipeline",
+        "holdfastd.inside",
         "holdfastd.observed",
         "holdfastd.VERSION",
         "holdfast.wire",

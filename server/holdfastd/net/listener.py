@@ -134,13 +134,13 @@ class Listener:
         """Answer reads; until cancelled."""
         await self.reader.run()
 
-    async def drain(self, retry_after_ms: int = 500) -> None:
-        """Accept nobody any more, tell everybody to come back later."""
+    async def drain(self) -> None:
+        """Accept nobody any more, tell everybody to come back."""
         self._is_draining = True
         if self._server is not None:
             self._server.close()
         for peer in list(self._peers.values()):
-            peer.say([wire.Goaway({"reason": "restart", "retry_after_ms": retry_after_ms})])
+            peer.say([wire.Goaway({"reason": "restart"})])
 
     async def close(self) -> None:
         """Close every connection, after what was said to it has been sent."""

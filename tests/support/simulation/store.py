@@ -192,8 +192,13 @@ class _InlineConnection:
             cached_statements=STATEMENTS_CACHED,
         )
 
-    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    is_idle = True
+
+    def run_here(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(self._conn, *arguments)
+
+    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return self.run_here(function, *arguments)
 
     async def close(self) -> None:
         self._conn.close()
