@@ -6,6 +6,7 @@ counted, and the raw text is one link away.
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -86,12 +87,10 @@ class _Tree:
     def _rows(
         self, items: Iterable[tuple[Markup, Any]], count: int, depth: int
     ) -> Iterator[Markup]:
-        shown = 0
-        for name, value in islice(items, count):
+        for shown, (name, value) in enumerate(items):
             if self._left <= 0:
                 yield Markup('<li class="json-more">{:,} more</li>').format(count - shown)
                 return
-            shown += 1
             yield Markup("<li>{}</li>").format(self.node(value, depth + 1, name))
 
 
