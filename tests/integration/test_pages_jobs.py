@@ -1,10 +1,9 @@
-"""The pages on jobs without JavaScript: found, looked at, acted on, on a real daemon with real jobs."""
+"""The pages on jobs without JavaScript, on a real daemon: jobs are found, looked at, acted on."""
 
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,7 +57,7 @@ class House:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DaemonProcess, Worker]]:
-    directory: Path = tmp_path_factory.mktemp("pages") / "data"
+    directory = tmp_path_factory.mktemp("pages") / "data"
     with DaemonProcess(directory) as daemon:
         worker = Worker(["mail", "busy"], handler, url=daemon.url, concurrency=5)
         thread = threading.Thread(target=worker.run)

@@ -159,8 +159,10 @@ def test_a_question_says_how_many_it_touches_and_who_is_passed_over() -> None:
 
 
 def test_a_form_is_a_job_or_says_what_is_wrong_with_each_field() -> None:
-    values = {"name": "resize", "data": '{"n": 9007199254740993}', "when": "10m", "priority": "-2",
-              "attempts": "5", "backoff": "exponential", "delay": "1s", "cap": "1m", "tags": "eu, x"}  # fmt: skip
+    values = {
+        "name": "resize", "data": '{"n": 9007199254740993}', "when": "10m", "priority": "-2",
+        "attempts": "5", "backoff": "exponential", "delay": "1s", "cap": "1m", "tags": "eu, x",
+    }  # fmt: skip
     form, job = read(values, NOW_MS)
     assert form.errors == {}
     assert job == {
