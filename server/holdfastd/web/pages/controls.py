@@ -166,9 +166,13 @@ def _whole(form: Mapping[str, str], name: str, least: int) -> int | None:
     return fields.whole(text, least, LIMIT_MAX) if text else None
 
 
+def _name(worker: Mapping[str, Any]) -> str:
+    return worker["name"] or "the worker"
+
+
 def _ask_quiet(worker: Mapping[str, Any]) -> Asked:
     return Asked(
-        f"Quiet {worker['name']}?",
+        f"Quiet {_name(worker)}?",
         f"It takes no more jobs, and finishes what it runs: {jobs(len(worker['running']))}. It "
         "stays connected, and can be resumed.",
         "Quiet",
@@ -176,12 +180,12 @@ def _ask_quiet(worker: Mapping[str, Any]) -> Asked:
 
 
 def _ask_unquiet(worker: Mapping[str, Any]) -> Asked:
-    return Asked(f"Resume {worker['name']}?", "It takes jobs again.", "Resume")
+    return Asked(f"Resume {_name(worker)}?", "It takes jobs again.", "Resume")
 
 
 def _ask_stop(worker: Mapping[str, Any]) -> Asked:
     return Asked(
-        f"Stop {worker['name']}?",
+        f"Stop {_name(worker)}?",
         f"It finishes what it runs within its drain timeout ({jobs(len(worker['running']))}), "
         "gives back the rest, and ends.",
         "Stop the worker",
