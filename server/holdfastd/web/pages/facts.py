@@ -1,4 +1,4 @@
-"""Names and values of the server's state as words: the unit stands last in a name, so it says how."""
+"""Names and values of the server's state as words: the unit stands last in a name, and says how."""
 
 from collections.abc import Mapping
 from typing import Any, Final

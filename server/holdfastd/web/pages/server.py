@@ -1,4 +1,4 @@
-"""The server itself: what runs here, on which storage, by which configuration; what was done last."""
+"""The server: what runs here, on which storage, by which configuration; what was done last."""
 
 from collections.abc import Mapping
 from typing import Any, Final
