@@ -72,7 +72,7 @@ class Controlling:
         if request.method != "POST":
             return await self._ask(request, identity, control, told, back)
         try:
-            params = control.params(form)
+            params = control.params(told, form)
             target = told["session"] if "session" in told else told["name"]
             kind = request.path_params["kind"]
             result = await self._site.acting.act(identity, kind, target, params)
