@@ -75,6 +75,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.web",
         "holdfastd.access",
         "holdfastd.clock",
+        "holdfastd.logs",
         "holdfastd.engine",
         "holdfastd.store.base",
         "holdfastd.pipeline",
