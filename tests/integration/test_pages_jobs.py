@@ -1,10 +1,9 @@
-"""The pages on jobs without JavaScript: found, looked at, acted on, on a real daemon with real jobs."""
+"""The pages on jobs without JavaScript, on a real daemon: jobs are found, looked at, acted on."""
 
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,7 +57,7 @@ class House:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DaemonProcess, Worker]]:
-    directory: Path = tmp_path_factory.mktemp("pages") / "data"
+    directory = tmp_path_factory.mktemp("pages") / "data"
     with DaemonProcess(directory) as daemon:
         worker = Worker(["mail", "busy"], handler, url=daemon.url, concurrency=5)
         thread = threading.Thread(target=worker.run)
@@ -88,7 +87,10 @@ def failed(house: House, id: str, error: str = SMTP, **options: Any) -> str:
 def rows(page: Page) -> list[str]:
     """Ids of the jobs that the page lists."""
     return [
-        each.text for row in page.root.all("tr", data_row="") for each in row.all("span") if each.has_class("job-id")
+        each.text
+        for row in page.root.all("tr", data_row="")
+        for each in row.all("span")
+        if each.has_class("job-id")
     ]
 
 
@@ -124,7 +126,12 @@ def test_facets_count_and_lead_on(house: House) -> None:
 
 
 def test_pages_follow_one_another_both_ways(house: House) -> None:
-    house.queue.add_many([("later", n, {"id": f"page-{n:03}", "delay": 3600, "tags": ["paging"]}) for n in range(120)])
+    house.queue.add_many(
+        [
+            ("later", n, {"id": f"page-{n:03}", "delay": 3600, "tags": ["paging"]})
+            for n in range(120)
+        ]
+    )
     first = house.get("/jobs?q=tag:paging")
     second = house.get(first.link("Older"))
     third = house.get(second.link("Older"))
@@ -137,7 +144,9 @@ def test_pages_follow_one_another_both_ways(house: House) -> None:
 
 
 def test_an_export_has_a_job_on_each_line(house: House) -> None:
-    house.queue.add_many([("later", n, {"id": f"out-{n}", "delay": 3600, "tags": ["out"]}) for n in range(60)])
+    house.queue.add_many(
+        [("later", n, {"id": f"out-{n}", "delay": 3600, "tags": ["out"]}) for n in range(60)]
+    )
     page = house.get("/jobs/export?q=tag:out")
     lines = [json.loads(line) for line in page.source.splitlines()]
     assert sorted(line["id"] for line in lines) == sorted(f"out-{n}" for n in range(60))
@@ -187,12 +196,18 @@ def test_a_job_that_is_not_there_is_told_of_kindly(house: House) -> None:
 
 
 def test_nothing_that_a_job_says_becomes_markup(house: House) -> None:
-    house.queue.add("fail", {"error": HOSTILE, HOSTILE: [HOSTILE]}, id=HOSTILE[:100], tags=["hostile"])
+    house.queue.add(
+        "fail", {"error": HOSTILE, HOSTILE: [HOSTILE]}, id=HOSTILE[:100], tags=["hostile"]
+    )
     house.until(lambda: house.state(HOSTILE[:100]) == "failed")
     listed = house.get("/jobs?q=tag:hostile&facets=1")
-    link = next(each for each in listed.root.all("a") if each.has_class("job-name")).attributes["href"]
+    link = next(each for each in listed.root.all("a") if each.has_class("job-name")).attributes[
+        "href"
+    ]
     pages = [listed, house.get("/jobs?q=" + "%3Cscript%3E%22%27%3E")]
-    pages += [house.get(f"{link}?tab={tab}") for tab in ("data", "errors", "logs", "options", "copy")]
+    pages += [
+        house.get(f"{link}?tab={tab}") for tab in ("data", "errors", "logs", "options", "copy")
+    ]
     for page in pages:
         assert not [each for each in page.root.all("script") if "src" not in each.attributes]
         assert not page.root.all("img")
@@ -230,7 +245,9 @@ def test_what_is_ticked_is_acted_on_after_a_question(house: House) -> None:
         house.queue.add("later", n, id=f"tick-{n}", delay=3600, tags=["tick"])
     page = house.get("/jobs?q=tag:tick")
     form = page.form("/jobs/confirm")
-    question = house.browser.submit(page, form, "Cancel", job=["delayed/mail/tick-0", "delayed/mail/tick-2"])
+    question = house.browser.submit(
+        page, form, "Cancel", job=["delayed/mail/tick-0", "delayed/mail/tick-2"]
+    )
     assert "Cancel 2 jobs?" in question.text
     assert house.state("tick-0") == "delayed"
     after = house.browser.submit(question, question.form("/do/jobs"))
@@ -285,7 +302,9 @@ def test_a_waiting_job_is_changed_by_a_form(
     with Queue("idle", url=house.daemon.url, timeout=10) as idle:
         idle.add("later", {"n": 1}, id=id, delay=3600)
         question = house.get(f"/jobs/confirm?kind={kind}&job=delayed/idle/{id}")
-        wrong = house.browser.submit(question, question.form("/do/jobs"), **dict.fromkeys(fields, "}"))
+        wrong = house.browser.submit(
+            question, question.form("/do/jobs"), **dict.fromkeys(fields, "}")
+        )
         assert wrong.status == 400
         after = house.browser.submit(wrong, wrong.form("/do/jobs"), **fields)
         assert "1 " in after.text

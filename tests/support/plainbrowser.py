@@ -7,7 +7,9 @@ from urllib.parse import urlencode, urljoin
 
 import httpx2
 
-VOID: Final = frozenset({"br", "hr", "img", "input", "link", "meta", "rect", "circle", "path", "use"})
+VOID: Final = frozenset(
+    {"br", "hr", "img", "input", "link", "meta", "rect", "circle", "path", "use"}
+)
 
 
 @dataclass
@@ -151,9 +153,9 @@ def _fields(form: Element) -> list[tuple[str, str]]:
         is_off = kind in ("checkbox", "radio") and "checked" not in each.attributes
         if "name" in each.attributes and not is_off and kind != "submit":
             found.append((each.attributes["name"], each.attributes.get("value", "")))
-    for each in form.all("textarea"):
-        # As HTML has it, a line break right behind the tag is none of the text.
-        found.append((each.attributes["name"], each._raw().removeprefix("\n")))
+    # As HTML has it, a line break right behind the tag is none of the text.
+    areas = form.all("textarea")
+    found += [(each.attributes["name"], each._raw().removeprefix("\n")) for each in areas]
     for each in form.all("select"):
         options = each.all("option")
         chosen = [one for one in options if "selected" in one.attributes] or options[:1]

@@ -13,7 +13,22 @@ from holdfastd.web.pages.kinds import KINDS
 
 NOW_MS = 1_800_000_000_000
 
-IDS = ["plain", "a/b", "/", "a b", "100%", "%2F", "?x=1", "#x", "..a", "../x", "ü🚢", '"<>&', "a;b", "\\"]
+IDS = [
+    "plain",
+    "a/b",
+    "/",
+    "a b",
+    "100%",
+    "%2F",
+    "?x=1",
+    "#x",
+    "..a",
+    "../x",
+    "ü🚢",
+    '"<>&',
+    "a;b",
+    "\\",
+]
 
 
 @pytest.mark.parametrize("id", IDS)
@@ -144,8 +159,10 @@ def test_a_question_says_how_many_it_touches_and_who_is_passed_over() -> None:
 
 
 def test_a_form_is_a_job_or_says_what_is_wrong_with_each_field() -> None:
-    values = {"name": "resize", "data": '{"n": 9007199254740993}', "when": "10m", "priority": "-2",
-              "attempts": "5", "backoff": "exponential", "delay": "1s", "cap": "1m", "tags": "eu, x"}  # fmt: skip
+    values = {
+        "name": "resize", "data": '{"n": 9007199254740993}', "when": "10m", "priority": "-2",
+        "attempts": "5", "backoff": "exponential", "delay": "1s", "cap": "1m", "tags": "eu, x",
+    }  # fmt: skip
     form, job = read(values, NOW_MS)
     assert form.errors == {}
     assert job == {
@@ -157,7 +174,12 @@ def test_a_form_is_a_job_or_says_what_is_wrong_with_each_field() -> None:
             "priority": -2,
             "attempts": 5,
             "tags": ["eu", "x"],
-            "backoff": {"kind": "exponential", "delay_ms": 1_000, "cap_ms": 60_000, "jitter": "full"},
+            "backoff": {
+                "kind": "exponential",
+                "delay_ms": 1_000,
+                "cap_ms": 60_000,
+                "jitter": "full",
+            },
         },
     }
     wrong = {"data": "{", "when": "soon", "attempts": "0", "backoff": "fixed", "id": "a\x00"}

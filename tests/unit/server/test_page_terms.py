@@ -44,7 +44,18 @@ def test_a_wildcard_stays_one_beside_a_value_that_has_a_star() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["plain", "two words", 'with "quotes"', "back\\slash", "a,b", "star*", "-dash", "1..2", ">1", "ü"],
+    [
+        "plain",
+        "two words",
+        'with "quotes"',
+        "back\\slash",
+        "a,b",
+        "star*",
+        "-dash",
+        "1..2",
+        ">1",
+        "ü",
+    ],
 )
 def test_any_value_comes_back_as_it_was_put_in(value: str) -> None:
     text = toggled("state:failed", "tag", value)

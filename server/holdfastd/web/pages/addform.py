@@ -1,4 +1,4 @@
-"""The form that adds a job: what was typed into it, as a job or as what is wrong with each field."""
+"""The form that adds a job: what was typed, as a job or as what is wrong with each field."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

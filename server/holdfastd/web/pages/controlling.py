@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from holdfast.wire.checks import Refusal
+from holdfast.wire.constants import ErrorCode
 from holdfastd.access.rights import Identity
 from holdfastd.web.guard import Need
 from holdfastd.web.pages import controls
@@ -72,12 +73,16 @@ class Controlling:
         if request.method != "POST":
             return await self._ask(request, identity, control, told, back)
         try:
-            params = control.params(form)
-            target = told["session"] if "session" in told else told["name"]
+            params = control.params(told, form)
+            target = str(told["session"]) if "session" in told else told["name"]
             kind = request.path_params["kind"]
             result = await self._site.acting.act(identity, kind, target, params)
-        except (FieldError, Refusal) as error:
+        except FieldError as error:
             return await self._ask(request, identity, control, told, back, str(error), form)
+        except Refusal as refusal:
+            if refusal.code is ErrorCode.FORBIDDEN:
+                raise
+            return await self._ask(request, identity, control, told, back, refusal.message, form)
         return self._answer(request, control, told, result, back)
 
     async def _ask(
@@ -93,7 +98,7 @@ class Controlling:
         """error: what is wrong with what was typed; "" = nothing was yet."""
         asked = control.ask(told).with_typed(typed or {})
         key = "session" if "session" in told else "queue"
-        values = {
+        values: dict[str, Any] = {
             "title": asked.title,
             "asked": asked,
             "action": request.url.path,

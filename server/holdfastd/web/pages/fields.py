@@ -1,4 +1,4 @@
-"""What a person types into a form, as values; with what is wrong with it, in words for that field."""
+"""What a person types into a form, as values, or what is wrong with it in words for that field."""
 
 import json
 import re

@@ -49,7 +49,6 @@ class Choice:
     kind: str
     title: str
     icon: str
-    style: str
     is_direct: bool
 
 
@@ -57,6 +56,7 @@ class Choice:
 class Choices:
     first: list[Choice]
     more: list[Choice]
+    """But for deleting it, which is always possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,14 +213,13 @@ def _tabs(job: Mapping[str, Any]) -> list[Tab]:
 def _choices(job: Mapping[str, Any]) -> Choices:
     first = _FIRST[job["state"]]
     possible = [name for name, kind in KINDS.items() if job["state"] in kind.states]
-    rest = [name for name in possible if name not in first]
+    rest = [name for name in possible if name not in (*first, "delete")]
     return Choices([_choice(name) for name in first], [_choice(name) for name in rest])
 
 
 def _choice(name: str) -> Choice:
     kind = KINDS[name]
-    style = "danger" if kind.is_danger else ""
-    return Choice(name, kind.verb, kind.icon, style, kind.is_direct)
+    return Choice(name, kind.verb, kind.icon, kind.is_direct)
 
 
 def _why(job: Mapping[str, Any]) -> Why | None:

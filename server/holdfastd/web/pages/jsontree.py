@@ -6,6 +6,7 @@ counted, and the raw text is one link away.
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -17,6 +18,11 @@ TEXT_MAX: Final = 10_000
 """Characters of one text."""
 OPEN_DEPTH: Final = 2
 """Levels that are unfolded at first."""
+PREVIEW_MAX: Final = 4
+"""Values of what is folded."""
+BRIEF_MAX: Final = 24
+"""Characters of each."""
+NAMELESS: Final = Markup("")
 
 
 def text(value: Any) -> str:
@@ -38,39 +44,77 @@ class _Tree:
     def __init__(self) -> None:
         self._left = NODES_MAX
 
-    def node(self, value: Any, depth: int) -> Markup:
+    def node(self, value: Any, depth: int, name: Markup = NAMELESS) -> Markup:
+        """name: what stands before it, with a colon; it stays on the line that unfolds."""
         self._left -= 1
         if isinstance(value, dict):
-            named = ((_span("key", key), each) for key, each in value.items())
-            return self._folded(named, len(value), "{}", depth)
+            named = ((_name("key", key), inner) for key, inner in value.items())
+            return self._folded(name, named, value, "{", "}", depth)
         if isinstance(value, list):
-            numbered = ((_span("index", index), each) for index, each in enumerate(value))
-            return self._folded(numbered, len(value), "[]", depth)
-        return _leaf(value)
+            named = ((_name("index", at), inner) for at, inner in enumerate(value))
+            return self._folded(name, named, value, "[", "]", depth)
+        return name + _leaf(value)
 
     def _folded(
-        self, items: Iterable[tuple[Markup, Any]], count: int, brackets: str, depth: int
+        self,
+        name: Markup,
+        items: Iterable[tuple[Markup, Any]],
+        value: dict[str, Any] | list[Any],
+        begin: str,
+        end: str,
+        depth: int,
     ) -> Markup:
-        begin, end = brackets
-        if not count:
-            return _span("empty", brackets)
+        if not value:
+            return Markup('{}<span class="json-empty">{}{}</span>').format(name, begin, end)
         if depth >= DEPTH_MAX:
-            return _span("more", f"{begin} nested deeper {end}")
-        rows = Markup("").join(self._rows(items, count, depth))
-        is_open = Markup(" open") if depth < OPEN_DEPTH else ""
-        summary = Markup("{} {} {}").format(begin, _span("count", count), end)
-        return Markup("<details{}><summary>{}</summary><ul>{}</ul></details>").format(
-            is_open, summary, rows
+            return Markup('{}<span class="json-more">{} nested deeper {}</span>').format(
+                name, begin, end
+            )
+        rows = Markup("").join(self._rows(items, len(value), depth))
+        return Markup(
+            '<details{}><summary>{}{} <span class="json-count">{}</span> {}'
+            '<span class="json-preview">{}</span></summary><ul>{}</ul></details>'
+        ).format(
+            Markup(" open") if depth < OPEN_DEPTH else "",
+            name,
+            begin,
+            len(value),
+            end,
+            _preview(value),
+            rows,
         )
 
     def _rows(
         self, items: Iterable[tuple[Markup, Any]], count: int, depth: int
     ) -> Iterator[Markup]:
-        for index, (name, value) in enumerate(items):
+        for shown, (name, value) in enumerate(items):
             if self._left <= 0:
-                yield Markup('<li class="json-more">{:,} more</li>').format(count - index)
+                yield Markup('<li class="json-more">{:,} more</li>').format(count - shown)
                 return
-            yield Markup("<li>{}: {}</li>").format(name, self.node(value, depth + 1))
+            yield Markup("<li>{}</li>").format(self.node(value, depth + 1, name))
+
+
+def _name(kind: str, name: object) -> Markup:
+    return Markup('<span class="json-{}">{}</span>: ').format(kind, name)
+
+
+def _preview(value: dict[str, Any] | list[Any]) -> str:
+    """What is folded, in a few words: its first plain values."""
+    if isinstance(value, dict):
+        parts = [f"{key}: {_brief(inner)}" for key, inner in islice(value.items(), PREVIEW_MAX)]
+    else:
+        parts = [_brief(inner) for inner in islice(value, PREVIEW_MAX)]
+    return ", ".join([*parts, "…"] if len(value) > PREVIEW_MAX else parts)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{…}" if value else "{}"
+    if isinstance(value, list):
+        return "[…]" if value else "[]"
+    if isinstance(value, str) and len(value) > BRIEF_MAX:
+        value = value[:BRIEF_MAX] + "…"
+    return line(value)
 
 
 def _leaf(value: Any) -> Markup:

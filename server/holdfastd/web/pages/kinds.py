@@ -1,4 +1,4 @@
-"""What can be done to jobs, in the words of the pages; `web.acting` does it, and checks it again."""
+"""What can be done to jobs, in the words of the pages; `web.acting` does it, and checks it."""
 
 from dataclasses import dataclass
 from typing import Final

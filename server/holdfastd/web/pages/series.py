@@ -173,18 +173,19 @@ class _Line:
 
     def rates(self, name: str) -> list[float | None]:
         """Per minute; the step that is not over yet by what has passed of it."""
-        return [
-            round(self._by_time[at_ms][name] / self._minutes(at_ms), 2)
-            if at_ms in self._by_time
-            else 0
-            for at_ms in self.times_ms
-        ]
+        return [self._rate(name, at_ms) for at_ms in self.times_ms]
+
+    def _rate(self, name: str, at_ms: int) -> float | None:
+        """None = it has just begun, and nothing is known of it."""
+        passed_ms = min(self._step_ms, self._now_ms - at_ms)
+        point = self._by_time.get(at_ms)
+        if passed_ms < PASSED_MIN_MS or (point is None and passed_ms < self._step_ms):
+            return None
+        if point is None:
+            return 0
+        return round(float(point[name]) * _MIN / passed_ms, 2)
 
     def measured(self, kind: str, percentile: str) -> list[float | None]:
         """None where nothing was."""
-        found = (self._by_time.get(at_ms) for at_ms in self.times_ms)
-        return [point and (point[kind] or {}).get(percentile) for point in found]
-
-    def _minutes(self, at_ms: int) -> float:
-        passed_ms = max(PASSED_MIN_MS, self._now_ms - at_ms)
-        return min(self._step_ms, passed_ms) / _MIN
+        measured = (self._by_time.get(at_ms, {}).get(kind) or {} for at_ms in self.times_ms)
+        return [each.get(percentile) for each in measured]

@@ -28,6 +28,10 @@ _LOOKS: Final = {
     "cancelled": ("cancelled", "cancelled", "Cancelled"),
 }
 """Icon, state whose colour it has, and words of each event."""
+_LAST: Final = frozenset(
+    {"created", "added", "delayed", "waiting", "leased", "active", "started", "retrying"}
+)
+"""Events that begin something which lasts; the others are moments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Step:
     attempt: int | None = None
     text: str = ""
     lasted_ms: int | None = None
-    """Until the next; None = it is the last one, or the next is not known to be later."""
+    """Until the next; None = it is a moment, or the next is not known to be later."""
     is_now: bool = False
     folded: list["Step"] = field(default_factory=list)
     """Steps that this one stands for."""
@@ -63,7 +67,7 @@ def _step(event: Mapping[str, Any], next_ms: int | None, now_ms: int, *, is_over
     icon, state, title = _LOOKS.get(event["event"], ("info", "waiting", event["event"]))
     is_now = next_ms is None and not is_over
     until = now_ms if is_now else next_ms
-    lasted = until - event["at_ms"] if until is not None else None
+    lasted = 0 if until is None or event["event"] not in _LAST else until - event["at_ms"]
     return Step(
         event["at_ms"],
         title,
@@ -71,7 +75,7 @@ def _step(event: Mapping[str, Any], next_ms: int | None, now_ms: int, *, is_over
         state,
         event.get("attempt"),
         event.get("text", ""),
-        lasted if lasted is not None and lasted >= 0 else None,
+        lasted if lasted > 0 else None,
         is_now,
     )
 

@@ -2,7 +2,8 @@
 import { all, onContent } from "./page.js";
 
 const drawn = new WeakMap();
-const HEIGHT = 190;
+const HEIGHT = 200;
+const DAY_S = 86_400;
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** A token's colour as the theme in force has it: a canvas knows nothing of light-dark(). */
@@ -22,10 +23,18 @@ const FORMATS = {
   count: (value) => (value == null ? "–" : value.toLocaleString("en", { maximumFractionDigits: 1 })),
   ms: (value) => {
     if (value == null) return "–";
-    if (value >= 60_000) return `${(value / 60_000).toPrecision(3)} min`;
-    return value >= 1000 ? `${(value / 1000).toPrecision(3)} s` : `${Number(value.toPrecision(3))} ms`;
+    const three = (number) => Number(number.toPrecision(3));
+    if (value >= 60_000) return `${three(value / 60_000)} min`;
+    return value >= 1000 ? `${three(value / 1000)} s` : `${three(value)} ms`;
   },
 };
+
+/** Words of the axis of time: hours, or days where a step is that long. */
+function times(_, splits, _axis, _space, step) {
+  const said = step >= DAY_S ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const format = new Intl.DateTimeFormat("en-GB", said);
+  return splits.map((seconds) => format.format(new Date(seconds * 1000)));
+}
 
 /** Rows of sums, so that one area stands on the other; others stay as they are. */
 function stacked(chart) {
@@ -46,7 +55,7 @@ function tip(chart, format) {
         const { idx, left, top } = plot.cursor;
         box.hidden = idx == null || left < 0;
         if (box.hidden) return;
-        const when = new Date(chart.times[idx]).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
+        const when = new Date(chart.times[idx]).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
         box.replaceChildren(Object.assign(document.createElement("span"), { textContent: when }));
         for (const series of chart.series) {
           const row = document.createElement("div");
@@ -90,11 +99,11 @@ function draw(box) {
   const options = {
     width: place.clientWidth,
     height: HEIGHT,
-    padding: [12, 12, 0, 0],
+    padding: [12, 22, 0, 0],
     cursor: { y: false, points: { show: false }, drag: { setScale: false, x: false } },
     legend: { show: false },
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, chart.least ?? 1)] } },
-    axes: [axis, { ...axis, size: 58, values: (_, splits) => splits.map(format) }],
+    axes: [{ ...axis, size: 30, values: times }, { ...axis, size: 58, values: (_, splits) => splits.map(format) }],
     series: [{}, ...plain],
     bands,
     plugins: [tip(chart, format)],

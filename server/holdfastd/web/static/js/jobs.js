@@ -33,7 +33,8 @@ function tellTotal(body) {
   }
 }
 
-export async function loadFacets() {
+async function loadFacets() {
+  if (!facets.dataset.facets) return;
   const body = one("[data-facets-body]", facets);
   isLoaded = true;
   try {
@@ -57,7 +58,7 @@ if (facets) {
 }
 
 /** After something was done: the table and the counts as they are now. */
-export async function refreshJobs() {
+async function refreshJobs() {
   if (!one("#results")) return;
   await htmx.ajax("GET", location.href, { target: "#results", select: "#results", swap: "outerHTML" });
   if (facets?.open) loadFacets();

@@ -21,7 +21,9 @@ function show(form) {
   }
   const said = one("[data-selected]", form);
   if (said) said.textContent = isAllMatching ? "Act on" : ticked.length ? `${ticked.length} ticked, or` : "Tick jobs, or";
-  for (const button of all("[data-act]", form)) button.disabled = !isAllMatching && !ticked.length;
+  const isIdle = !isAllMatching && !ticked.length;
+  one(".actions", form)?.classList.toggle("is-idle", isIdle);
+  for (const button of all("[data-act]", form)) button.disabled = isIdle;
 }
 
 document.addEventListener("click", (event) => {
