@@ -84,5 +84,5 @@ def _text(action: Mapping[str, Any]) -> str:
 
 
 def _share(action: Mapping[str, Any]) -> int:
-    dealt_with = action["done"] + action["skipped"] + len(action["failed"])
+    dealt_with: int = action["done"] + action["skipped"] + len(action["failed"])
     return min(WIDTH, WIDTH * dealt_with // max(1, action["found"], dealt_with))
