@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         Refused,
         Unreachable,
     )
-    from holdfast.models import Event, JobError
+    from holdfast.models import Event, Explanation, JobError
     from holdfast.options import Backoff
     from holdfast.sync import Job, Queue
     from holdfast.worker import Worker
@@ -33,6 +33,7 @@ __all__ = [
     "Backoff",
     "Closed",
     "Event",
+    "Explanation",
     "HoldfastError",
     "Job",
     "JobError",
@@ -55,7 +56,7 @@ _MODULES = {
         "AccessDenied Closed HoldfastError JobFailed LeaseLost MisuseError NotPackable PeerError "
         "Refused Unreachable"
     ),
-    "models": "Event JobError",
+    "models": "Event Explanation JobError",
     "options": "Backoff",
     "sync": "Job Queue",
     "active": "ActiveJob Release Retry Unrecoverable",

@@ -58,7 +58,8 @@ class ActiveJob:
         token: of this lease. It rises with every run of the job: a handler can guard its own writes
             with it ("only if the stored token is not greater").
         attempt: number of this run, 1 = first. attempts: how many may fail.
-        cancelled: the lease is lost or the job was removed; what is returned will be refused.
+        cancelled: the lease is lost, or the job was removed or cancelled; what is returned will be
+            refused.
     """
 
     __slots__ = (

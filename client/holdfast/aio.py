@@ -23,7 +23,7 @@ from holdfast.errors import (
 )
 from holdfast.ids import new_id
 from holdfast.link import Link
-from holdfast.models import Event, JobInfo, event_of, fill
+from holdfast.models import Event, Explanation, JobInfo, event_of, fill
 from holdfast.options import Backoff, Duration, milliseconds, wire_options
 from holdfast.packing import pack
 from holdfast.wire import messages as wire
@@ -138,7 +138,7 @@ class Queue:
         Args:
             name: which handler it is for, 1 to 128 printable characters.
             data: what msgpack can carry.
-            options: id, attempts, backoff, delay or run_at, priority, lifo, max_crashes.
+            options: id, attempts, backoff, delay or run_at, priority, lifo, max_crashes, tags.
 
         Raises:
             MisuseError: nothing was sent. Refused, Unreachable.
@@ -192,6 +192,7 @@ class Queue:
         if wanted:
             job.priority = wanted.get("priority", 0)
             job.attempts = wanted.get("attempts", 1)
+            job.tags = wanted.get("tags", [])
             if wanted.get("delay_ms") or wanted.get("run_at_ms"):
                 job.state = "delayed"
         return job, [id, name, payload, wanted]
@@ -201,6 +202,11 @@ class Queue:
     async def get(self, id: str) -> Job:
         """One job with data, result, errors and logs. Raises Refused (UNKNOWN_JOB)."""
         return await Job(self, self.name, id, "", "").refresh()
+
+    async def explain(self, id: str) -> Explanation:
+        """Why the job is not running, or since when it is. Raises Refused (UNKNOWN_JOB)."""
+        why = await self._call(wire.Explain(0, self.name, id))
+        return Explanation(why["code"], why["text"], why["details"])
 
     async def jobs(self, state: str, *, limit: int | None = None) -> AsyncIterator[Job]:
         """The jobs in a state, in the order they will run (finished ones: newest first)."""
@@ -268,20 +274,42 @@ class Queue:
         """
         await self._act(wire.Remove(0, self.name, list(ids), _optional_state(state)))
 
-    async def promote(self, *ids: str) -> None:
+    async def cancel(self, *ids: str, state: str | None = None) -> None:
+        """Jobs that have not ended become cancelled; the handler of an active one is cancelled."""
+        await self._act(wire.Cancel(0, self.name, list(ids), _optional_state(state)))
+
+    async def promote(self, *ids: str, state: str | None = None) -> None:
         """Delayed jobs wait no longer."""
-        await self._act(wire.Promote(0, self.name, list(ids)))
+        await self._act(wire.Promote(0, self.name, list(ids), _optional_state(state)))
 
     async def retry(self, *ids: str, state: str | None = None) -> None:
         """Put finished jobs back, with all their attempts."""
         await self._act(wire.Retry(0, self.name, list(ids), _optional_state(state)))
 
-    async def change(self, id: str, **changes: Any) -> None:
-        """Change priority, lifo, delay or run_at of a job that waits."""
+    async def change(self, *ids: str, state: str | None = None, **changes: Any) -> None:
+        """Change priority, lifo, delay or run_at of jobs that wait or are delayed."""
         wanted = wire_options(changes)
         if not wanted:
             raise MisuseError("give priority, lifo, delay or run_at")
-        await self._call(wire.Change(0, self.name, id, wanted))
+        expected = _optional_state(state)
+        await self._act(wire.Change(0, self.name, list(ids), wanted, expected))
+
+    async def move(self, *ids: str, to: str, state: str | None = None) -> None:
+        """Take jobs that wait or are delayed over to another queue, behind those that are there.
+        They keep id, priority and time.
+
+        Raises:
+            Refused: as of `remove`; JOB_EXISTS if the other queue has a job of that id.
+        """
+        await self._act(wire.Move(0, self.name, list(ids), to, _optional_state(state)))
+
+    async def edit(self, id: str, data: Any, *, state: str | None = None) -> None:
+        """Give a job that waits or is delayed other data."""
+        try:
+            payload = check_payload(pack(data), PAYLOAD_BYTES_MAX, "data")
+        except Refusal as refusal:
+            raise misuse(refusal) from None
+        await self._call(wire.Edit(0, self.name, id, payload, _optional_state(state)))
 
     async def pause(self) -> None:
         """No job starts any more; those that run go on."""

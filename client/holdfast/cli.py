@@ -120,6 +120,13 @@ _queue_argument = click.argument("queue", shell_complete=_queue_names)
 _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document per line.")
 
 
+def _from_json(data: str) -> Any:
+    try:
+        return json.loads(data)
+    except json.JSONDecodeError as error:
+        raise MisuseError(f"DATA is not JSON ({error}): quote it, as '{{\"a\": 1}}'") from error
+
+
 # ---- adding --------------------------------------------------------------------------------------
 
 
@@ -133,6 +140,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON do
 @click.option("--priority", type=int, help="Smaller runs first; default 0.")
 @click.option("--lifo", is_flag=True, default=None, help="First within its priority.")
 @click.option("--backoff", type=Duration(), help="First delay of an exponential backoff.")
+@click.option("--tag", "tags", multiple=True, help="To find it by; may be given several times.")
 @_json_option
 @click.pass_context
 @_guarded
@@ -140,13 +148,10 @@ def add(
     ctx: click.Context, /, queue: str, name: str, data: str, as_json: bool, **options: Any
 ) -> None:
     """Add a job; DATA is JSON. Prints its id."""
-    try:
-        value = json.loads(data)
-    except json.JSONDecodeError as error:
-        raise MisuseError(f"DATA is not JSON ({error}): quote it, as '{{\"a\": 1}}'") from error
+    value = _from_json(data)
     if options["backoff"] is not None:
         options["backoff"] = Backoff.exponential(options["backoff"], cap=3600, jitter="full")
-    given = {key: option for key, option in options.items() if option is not None}
+    given = {key: option for key, option in options.items() if option not in (None, ())}
     job = _queue(ctx, queue).add(name, value, **given)
     if as_json:
         _print_json({"id": job.id, "created": job.created, "state": job.state})
@@ -178,6 +183,21 @@ def job(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
         click.echo(f"attempt {error.attempt:<4} {error.outcome}: {error.type}: {error.message}")
     for line in found.logs:
         click.echo(f"log          {line}")
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@_json_option
+@click.pass_context
+@_guarded
+def explain(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
+    """Say why a job is not running."""
+    why = _queue(ctx, queue).explain(id)
+    if as_json:
+        _print_json(asdict(why))
+    else:
+        click.echo(why.text)
 
 
 @cli.command()
@@ -300,6 +320,38 @@ def promote(ctx: click.Context, queue: str, ids: tuple[str, ...]) -> None:
 def remove(ctx: click.Context, queue: str, ids: tuple[str, ...], active: bool) -> None:
     """Delete jobs."""
     _queue(ctx, queue).remove(*ids, state="active" if active else None)
+
+
+@cli.command()
+@_queue_argument
+@click.argument("ids", nargs=-1, required=True)
+@click.pass_context
+@_guarded
+def cancel(ctx: click.Context, queue: str, ids: tuple[str, ...]) -> None:
+    """End jobs; the worker of one that runs is told to stop."""
+    _queue(ctx, queue).cancel(*ids)
+
+
+@cli.command()
+@_queue_argument
+@click.argument("ids", nargs=-1, required=True)
+@click.option("--to", "target", required=True, shell_complete=_queue_names, help="A queue.")
+@click.pass_context
+@_guarded
+def move(ctx: click.Context, queue: str, ids: tuple[str, ...], target: str) -> None:
+    """Take waiting or delayed jobs over to another queue."""
+    _queue(ctx, queue).move(*ids, to=target)
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@click.argument("data")
+@click.pass_context
+@_guarded
+def edit(ctx: click.Context, queue: str, id: str, data: str) -> None:
+    """Give a waiting or delayed job other data; DATA is JSON."""
+    _queue(ctx, queue).edit(id, _from_json(data))
 
 
 @cli.command()

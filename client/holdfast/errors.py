@@ -96,7 +96,8 @@ class JobFailed(HoldfastError):
         self.job = job
         last = job.errors[-1] if job.errors else None
         why = f": {last.type}: {last.message}" if last else ""
-        super().__init__(f"job {job.id} of {job.queue} is {job.state} ({job.reason}){why}")
+        how = f" ({job.reason})" if job.reason else ""
+        super().__init__(f"job {job.id} of {job.queue} is {job.state}{how}{why}")
 
 
 def misuse(refusal: Refusal) -> MisuseError:

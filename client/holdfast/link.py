@@ -70,6 +70,7 @@ REPEATABLE: Final = (
     wire.Get,
     wire.List,
     wire.Counts,
+    wire.Explain,
 )
 """Requests that may be sent again although they were applied: reads, and those whose job id or
 token makes the second time harmless."""
@@ -136,7 +137,9 @@ class Link:
         self.on_refused: Callable[[HoldfastError], None] = lambda error: None
         """The server refuses us, or is none: it will be tried again, and waiting does not help."""
         self.on_jobs: Callable[[list[Any]], None] = lambda items: None
-        self.on_cancel: Callable[[list[Any]], None] = lambda items: None
+        self.on_revoke: Callable[[list[Any]], None] = lambda items: None
+        self.on_stop: Callable[[], None] = lambda: None
+        """An operator wants this worker to end."""
         self.on_events: Callable[[str, list[Any]], None] = lambda queue, events: None
         self.leases: Callable[[], list[int]] = list
         """The tokens held, asked for at each handshake."""
@@ -415,8 +418,10 @@ class Link:
                 pending.future.set_result(pending.own_result(message.result))
         elif isinstance(message, wire.Jobs):
             self.on_jobs(message.items)
-        elif isinstance(message, wire.Cancel):
-            self.on_cancel(message.items)
+        elif isinstance(message, wire.Revoke):
+            self.on_revoke(message.items)
+        elif isinstance(message, wire.Stop):
+            self.on_stop()
         elif isinstance(message, wire.Events):
             self.on_events(message.queue, message.events)
         elif isinstance(message, wire.Goaway):

@@ -14,7 +14,7 @@ class JobError:
 
     attempt: int
     outcome: str
-    """failed, lost or released"""
+    """failed, lost, released or cancelled"""
     type: str
     message: str
     traceback: str
@@ -45,6 +45,7 @@ class JobInfo:
     releases: int = 0
     reason: str = ""
     """How a failed job came to fail: error, crashed, timed_out, expired, child_failed, damaged."""
+    tags: list[str] = field(default_factory=list)
     progress: Any = None
     result: Any = None
     worker: str = ""
@@ -57,11 +58,12 @@ class JobInfo:
     logs: list[str] = field(default_factory=list)
 
 
-_OUTCOMES = {1: "failed", 2: "lost", 3: "released"}
+_OUTCOMES = {1: "failed", 2: "lost", 3: "released", 4: "cancelled"}
 
 
 def fill(job: JobInfo, wire: dict[str, Any]) -> None:
     """Bring a job up to date from the wire's map (protocol.md, Job)."""
+    job.queue = wire["queue"]  # it may have been moved
     job.name = wire["name"]
     job.state = State(wire["state"]).name.lower()
     job.data = unpack(wire["payload"])
@@ -72,6 +74,7 @@ def fill(job: JobInfo, wire: dict[str, Any]) -> None:
     job.crashes = wire["crashes"]
     job.releases = wire["releases"]
     job.reason = FailReason(wire["reason"]).name.lower() if wire["reason"] else ""
+    job.tags = list(wire["tags"])
     job.progress = unpack(wire["progress"])
     job.result = unpack(wire["result"])
     job.worker = wire["worker"]
@@ -102,6 +105,17 @@ def instant(at_ms: int) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a job is not running."""
+
+    code: str
+    """paused, no_workers, workers_busy, …: protocol.md lists them under EXPLAIN."""
+    text: str
+    details: dict[str, Any]
+    """The numbers in the text."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a job or a queue."""
 
@@ -109,7 +123,8 @@ class Event:
     """Give it to `events(after=…)` to go on from here."""
     kind: str
     """added, active, progress, completed, failed, retrying, delayed, waiting, lost, removed,
-    drained, paused, resumed; or missed: some events before the next one are no longer kept."""
+    drained, paused, resumed, cancelled, moved; or missed: some events before the next one are no
+    longer kept."""
     at: datetime | None
     queue: str
     id: str | None

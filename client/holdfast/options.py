@@ -84,6 +84,7 @@ OPTIONS: Final = (
     "priority",
     "lifo",
     "max_crashes",
+    "tags",
 )
 """What `add` takes beside name and data."""
 

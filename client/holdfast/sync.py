@@ -10,7 +10,7 @@ from typing import Any
 from holdfast import aio
 from holdfast.access import FilePath
 from holdfast.iothread import io_thread
-from holdfast.models import Event, JobInfo
+from holdfast.models import Event, Explanation, JobInfo
 from holdfast.options import Duration
 
 __all__ = ["Job", "Queue"]
@@ -82,6 +82,10 @@ class Queue:
         """One job with data, result, errors and logs. Raises Refused (UNKNOWN_JOB)."""
         return Job(io_thread().call(self._queue.get(id)))
 
+    def explain(self, id: str) -> Explanation:
+        """Why the job is not running, or since when it is."""
+        return io_thread().call(self._queue.explain(id))
+
     def jobs(self, state: str, *, limit: int | None = None) -> Iterator[Job]:
         """The jobs in a state, in the order they will run (finished ones: newest first)."""
         for job in _iterate(self._queue.jobs(state, limit=limit)):
@@ -108,17 +112,29 @@ class Queue:
         """Delete jobs; an active one only with state="active"."""
         io_thread().call(self._queue.remove(*ids, state=state))
 
-    def promote(self, *ids: str) -> None:
+    def cancel(self, *ids: str, state: str | None = None) -> None:
+        """Jobs that have not ended become cancelled; the handler of an active one is cancelled."""
+        io_thread().call(self._queue.cancel(*ids, state=state))
+
+    def promote(self, *ids: str, state: str | None = None) -> None:
         """Delayed jobs wait no longer."""
-        io_thread().call(self._queue.promote(*ids))
+        io_thread().call(self._queue.promote(*ids, state=state))
 
     def retry(self, *ids: str, state: str | None = None) -> None:
         """Put finished jobs back, with all their attempts."""
         io_thread().call(self._queue.retry(*ids, state=state))
 
-    def change(self, id: str, **changes: Any) -> None:
-        """Change priority, lifo, delay or run_at of a job that waits."""
-        io_thread().call(self._queue.change(id, **changes))
+    def change(self, *ids: str, state: str | None = None, **changes: Any) -> None:
+        """Change priority, lifo, delay or run_at of jobs that wait or are delayed."""
+        io_thread().call(self._queue.change(*ids, state=state, **changes))
+
+    def move(self, *ids: str, to: str, state: str | None = None) -> None:
+        """Take jobs that wait or are delayed over to another queue."""
+        io_thread().call(self._queue.move(*ids, to=to, state=state))
+
+    def edit(self, id: str, data: Any, *, state: str | None = None) -> None:
+        """Give a job that waits or is delayed other data."""
+        io_thread().call(self._queue.edit(id, data, state=state))
 
     def pause(self) -> None:
         """No job starts any more; those that run go on."""

@@ -15,7 +15,7 @@ from holdfast.errors import Refused, refused
 from holdfast.iothread import IoThread
 from holdfast.link import Link
 from holdfast.wire import messages as wire
-from holdfast.wire.constants import CancelReason, ErrorCode
+from holdfast.wire.constants import ErrorCode, RevokeReason
 from holdfast.wire.parts import parts
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Uplink:
         link.on_lost = self._lost
         link.on_goaway = self._left
         link.on_jobs = self._arrived
-        link.on_cancel = self._cancelled
+        link.on_revoke = self._revoked
+        link.on_stop = self._told_to_stop
 
     # ---- from the worker's loop ------------------------------------------------------------
 
@@ -129,12 +130,14 @@ class Uplink:
         fields = [[item[0], item[1], item[2], None] for item in items]
         self._watch(self._link.send(wire.Release(0, fields, 0)), [])
 
-    def _cancelled(self, items: list[Any]) -> None:
+    def _revoked(self, items: list[Any]) -> None:
         for token, reason in items:
-            log.warning(
-                "a lease is taken back (%s): its handler is cancelled", CancelReason(reason).name
-            )
+            log.warning("a lease is taken back (%s): its handler is cancelled", _reason(reason))
             self._worker.cancel(token)
+
+    def _told_to_stop(self) -> None:
+        log.info("worker %s is told to stop by an operator of the server", self._worker.name)
+        self._worker.told_to_stop()
 
     def _give_credit_for(self, token: int) -> None:
         self._held.discard(token)
@@ -232,6 +235,11 @@ class Uplink:
             self._beats.cancel()
             await asyncio.gather(self._beats, return_exceptions=True)
         await self._link.close()
+
+
+def _reason(number: int) -> str:
+    """A newer server may have one that is not known here."""
+    return RevokeReason(number).name if number in list(RevokeReason) else f"reason {number}"
 
 
 def _ignore(future: "asyncio.Future[Any]") -> None:

@@ -127,7 +127,8 @@ class Worker:
         self._callbacks[event].append(callback)
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT (drain; a second one cancels at once), or `stop`."""
+        """Run until SIGTERM or SIGINT (drain; a second one cancels at once), `stop`, or until an
+        operator of the server tells it to stop."""
         asyncio.run(self._run_with_signals())
 
     async def run_async(self) -> None:
@@ -165,6 +166,12 @@ class Worker:
             self._cancel_now = True
             self._cancel_runs()
         self._stop.set()
+
+    def told_to_stop(self) -> None:
+        """By the server, perhaps more than once; called on the IO thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # its loop is closed
+                self._loop.call_soon_threadsafe(self._stop.set)
 
     async def _run_with_signals(self) -> None:
         loop = asyncio.get_running_loop()

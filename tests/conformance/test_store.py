@@ -3,6 +3,7 @@
 import sqlite3
 import tracemalloc
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,14 @@ from holdfastd.store.base import (
 )
 from holdfastd.store.files import DATABASE_NAME
 from holdfastd.store.memory import Disk, MemoryStore
+from holdfastd.store.schema import SCHEMA_VERSION
 from holdfastd.store.sqlite import SqliteStore
 
 Q = QueueKey(1)
 COUNTS = (0, 1, 2, 3, 0, 4, 5, 0)
-OPTIONS = JobOptions(5, 2, Backoff(BackoffKind.EXPONENTIAL, (1000,), 3.0, 60_000, Jitter.FULL))
+OPTIONS = JobOptions(
+    5, 2, Backoff(BackoffKind.EXPONENTIAL, (1000,), 3.0, 60_000, Jitter.FULL), ("eu",)
+)
 SETTINGS = QueueSettings(3, Rate(10, 1000, 2), Retention(Keep(None, 5), Keep(7, None)))
 
 
@@ -225,7 +229,7 @@ async def test_queues_and_sessions_are_kept_and_removed(case: Case) -> None:
     clearing = Clearing((State.WAITING, State.DELAYED), Seq(7), False)
     queue = QueueRow(Q, "mail", True, SETTINGS, 123, COUNTS, clearing)
     plain = QueueRow(QueueKey(2), "other", False, QueueSettings(), 0, COUNTS)
-    session = SessionRow(SessionKey(1), "abc", "worker-1", 41, 39, 1_000)
+    session = SessionRow(SessionKey(1), "abc", "worker-1", 41, 39, 1_000, True)
     await case.write(queues=[queue, plain], sessions=[session], next_seq=Seq(9))
     await case.write(sessions=[session._replace(last_request=42)], next_seq=Seq(9))
     recovered = await case.reopen()
@@ -387,6 +391,23 @@ async def test_a_flipped_byte_of_a_payload_is_noticed(tmp_path: Path) -> None:
     await case.store.close()
 
 
+async def test_the_tags_of_a_job_are_rows_for_as_long_as_it_is_there(tmp_path: Path) -> None:
+    def tags() -> list[tuple[str, int]]:
+        with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as connection:
+            return connection.execute("SELECT tag, seq FROM tag ORDER BY tag, seq").fetchall()
+
+    case = Case("sqlite", tmp_path)
+    await case.open()
+    tagged = JobOptions(tags=("vip", "eu"))
+    await case.write(added=[added(1, options=tagged), added(2), added(3, options=OPTIONS)])
+    assert tags() == [("eu", 1), ("eu", 3), ("vip", 1)]
+    await case.write(removed=[Seq(1)])
+    assert tags() == [("eu", 3)]
+    await case.write(removed=[Seq(2), Seq(3)])
+    assert tags() == []
+    await case.store.close()
+
+
 async def refused(directory: Path) -> str:
     with pytest.raises(StoreRefused) as error:
         await SqliteStore(directory, reserve_bytes=0).open()
@@ -412,7 +433,7 @@ async def test_a_newer_schema_is_refused_unread(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / DATABASE_NAME) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    assert "has schema 99, this holdfastd knows up to 1" in await refused(tmp_path)
+    assert f"has schema 99, this holdfastd knows up to {SCHEMA_VERSION}" in await refused(tmp_path)
 
 
 async def test_a_second_store_on_the_directory_is_refused_naming_the_pid(tmp_path: Path) -> None:

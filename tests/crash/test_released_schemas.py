@@ -77,6 +77,15 @@ async def test_every_job_is_there_as_it_was(old: DaemonProcess) -> None:
             assert (await queue.get(id)).data == data_of(id)
 
 
+async def test_a_jobs_tags_are_there_since_schema_2(old: DaemonProcess) -> None:
+    with closing(sqlite3.connect(f"file:{old.directory / DATABASE_NAME}?mode=ro", uri=True)) as db:
+        stored = db.execute("SELECT id, tag FROM tag JOIN job USING (seq) ORDER BY tag").fetchall()
+    async with queue_of(old, "mail") as queue:
+        assert [("second", tag) for tag in (await queue.get("second")).tags] == stored
+        assert (await queue.get("first")).tags == []
+    assert stored in ([], [("second", "eu"), ("second", "vip")])
+
+
 async def test_a_queues_settings_hold(old: DaemonProcess) -> None:
     async with queue_of(old, "mail") as queue, queue_of(old, "archive") as archive:
         info = await queue.info()

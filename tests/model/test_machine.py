@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 
 from holdfastd.engine import commands, sweeping
 from holdfastd.engine import partition as partition_module
+from holdfastd.engine.explaining import CODES
 from holdfastd.engine.model import (
     Backoff,
     BackoffKind,
@@ -70,6 +71,8 @@ class Known:
     """failures + crashes when it was last looked at."""
     place: tuple[int, int] | None = None
     """(priority, number in the order of adding); None: it is not known where it stands."""
+    payload: bytes | None = None
+    """None: it is not known which of several it has."""
 
 
 @dataclass
@@ -78,6 +81,8 @@ class Touch:
 
     touches: Callable[[Key, Known], bool]
     is_done: bool = False
+    moves: dict[Key, Key] = field(default_factory=dict)
+    """Where jobs may be afterwards."""
 
 
 class Machine(RuleBasedStateMachine):
@@ -138,7 +143,7 @@ class Machine(RuleBasedStateMachine):
 
     def _delivered(self, item: Any) -> None:
         token, queue, id, _, payload = item[:5]
-        assert payload == id.encode(), "the payload is not what was added"
+        assert payload.startswith(id.encode()), "the payload is not of this job"
         job = self.known.get((queue, id))
         if job is None or not self._is_safe((queue, id)):
             return  # it was added, and nobody has heard of it yet
@@ -146,6 +151,7 @@ class Machine(RuleBasedStateMachine):
         if token in job.tokens:
             return
         assert token > max(job.tokens, default=0), "tokens must rise"
+        assert job.payload in (None, payload), "the payload is not what was added, or edited"
         if job.place is not None and not job.tokens:
             self._nothing_was_passed_over(queue, job.place)
         job.tokens.append(token)
@@ -216,9 +222,9 @@ class Machine(RuleBasedStateMachine):
             for at, (new, number) in enumerate(zip(items, numbers, strict=True)):
                 if at not in existing:
                     place = (new.priority, number) if is_placed else None
-                    self.known[queue, new.id] = Known(place=place)
+                    self.known[queue, new.id] = Known(place=place, payload=new.payload)
                 else:
-                    self.known.setdefault((queue, new.id), Known())
+                    self.known.setdefault((queue, new.id), Known()).payload = None
 
         self.producer.send(commands.Enqueue(queue, list(enumerate(items)), []), then)
 
@@ -356,9 +362,12 @@ class Machine(RuleBasedStateMachine):
         on_disk = {(self._name(row), row.id) for row in self.driver.rows()}
         for touch in [touch for touch in self.touches if touch.is_done]:
             self.touches.remove(touch)
+            for before, after in touch.moves.items():
+                if before in self.known and before not in on_disk and after in on_disk:
+                    self.known.setdefault(after, self.known[before])
             for key, job in list(self.known.items()):
                 if touch.touches(key, job):
-                    self.known[key] = Known(job.ack_is_sent, tokens=job.tokens)
+                    self.known[key] = Known(job.ack_is_sent, tokens=job.tokens, payload=job.payload)
                     if key not in on_disk:
                         del self.known[key]
 
@@ -367,8 +376,14 @@ class Machine(RuleBasedStateMachine):
         job = self.known.get(key, Known())
         return not any(touch.touches(key, job) for touch in self.touches)
 
-    def _send_touch(self, command: Any, touches: Callable[[Key, Known], bool]) -> None:
+    def _send_touch(
+        self,
+        command: Any,
+        touches: Callable[[Key, Known], bool],
+        moves: dict[Key, Key] | None = None,
+    ) -> None:
         touch = self._touch(touches)
+        touch.moves = moves or {}
 
         def then(answer: Any) -> None:
             assert answer == LOST_ANSWER or is_refused(answer) or answer is not None
@@ -379,7 +394,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         queue=st.sampled_from(QUEUES),
         which=st.lists(st.integers(0, 20), min_size=1, max_size=3),
-        what=st.sampled_from(["remove", "promote", "retry", "force"]),
+        what=st.sampled_from(["remove", "promote", "retry", "retry", "force", "cancel", "cancel"]),
     )
     def act(self, queue: str, which: list[int], what: str) -> None:
         known = [id for name, id in self.known if name == queue]
@@ -391,8 +406,62 @@ class Machine(RuleBasedStateMachine):
             "force": commands.Remove(queue, ids, State.ACTIVE),
             "promote": commands.Promote(queue, ids),
             "retry": commands.Retry(queue, ids, None),
+            "cancel": commands.Cancel(queue, ids, None),
         }
         self._send_touch(acting[what], lambda key, _: key[0] == queue and key[1] in ids)
+
+    @rule(queue=st.sampled_from(QUEUES), which=st.lists(st.integers(0, 20), min_size=1, max_size=3))
+    def move(self, queue: str, which: list[int]) -> None:
+        known = [id for name, id in self.known if name == queue]
+        if not known or not self._ready(self.producer):
+            return
+        ids = [known[number % len(known)] for number in which]
+        (target,) = set(QUEUES) - {queue}
+        self._send_touch(
+            commands.Move(queue, ids, target, None),
+            lambda key, _: key[1] in ids,
+            {(queue, id): (target, id) for id in ids},
+        )
+
+    @rule(queue=st.sampled_from(QUEUES), which=st.integers(0, 20))
+    def edit(self, queue: str, which: int) -> None:
+        ids = [id for name, id in self.known if name == queue]
+        if not ids or not self._ready(self.producer):
+            return
+        key = queue, ids[which % len(ids)]
+        payload = f"{key[1]} edited {next(self.serial)}".encode()
+        touch = self._touch(lambda touched, _: touched == key)
+
+        def then(answer: Any) -> None:
+            touch.is_done = True
+            if key in self.known and not is_refused(answer):
+                self.known[key].payload = None if answer == LOST_ANSWER else payload
+
+        self.producer.send(commands.Edit(*key, payload, None), then)
+
+    @rule(
+        queue=st.sampled_from(QUEUES),
+        which=st.integers(0, 20),
+        worker=st.integers(0, 1),
+        what=st.sampled_from(["explain", "explain", "quiet", "unquiet", "stop"]),
+    )
+    def oversee(self, queue: str, which: int, worker: int, what: str) -> None:
+        """Ask why a job does not run; have a worker take no more jobs."""
+        ids = [id for name, id in self.known if name == queue] or ["nobody"]
+        session = self._partition.sessions.get(WORKERS[worker])
+        if session is None or not self._ready(self.producer):
+            return
+        if what == "explain":
+            self.producer.send(commands.Explain(queue, ids[which % len(ids)]), self._explained)
+        elif what == "stop":
+            self.producer.send(commands.StopWorker(session.key))
+        else:
+            self.producer.send(commands.Quiet(session.key, what == "quiet"))
+
+    def _explained(self, answer: Any) -> None:
+        if not is_refused(answer) and answer != LOST_ANSWER:
+            assert answer["code"] in CODES
+            assert answer["text"]
 
     @rule(
         queue=st.sampled_from(QUEUES),
@@ -419,7 +488,7 @@ class Machine(RuleBasedStateMachine):
         def then(answer: Any) -> None:
             touch.is_done = True
 
-        command = commands.Change(queue, id, priority, lifo, run_at_ms, None)
+        command = commands.Change(queue, [id], priority, lifo, run_at_ms, None)
         self.producer.send(command, then)
 
     @rule(
@@ -524,7 +593,7 @@ class Machine(RuleBasedStateMachine):
             assert session.connection is not None or not session.credit
             for queue in partition.queues.values():
                 is_ready = session in queue.ready
-                assert is_ready <= (session in queue.subscribers and session.credit > 0)
+                assert is_ready <= (session in queue.subscribers and session.can_take)
 
     def _why_in_memory(self, job: Any) -> str:
         if job.place is not None:

@@ -26,6 +26,7 @@ FOLDER: Final = Path(__file__).parents[1] / "fixtures"
 FAR_MS: Final = 4_102_444_800_000
 """The year 2100."""
 HOUR_MS: Final = 3_600_000
+TAGGED: Final = JobOptions(tags=("eu", "vip"))
 KEEP_ALL: Final = Keep(None, None)
 """Else today's daemon would at once remove what was finished in the fixture's year."""
 SETTINGS: Final = QueueSettings(
@@ -105,7 +106,9 @@ class _Maker:
         self.driver.release(W, item)
 
     def _waiting(self) -> None:
-        self._add(_job("last", priority=9), _job("second"), _job("first", priority=-5))
+        self._add(
+            _job("last", priority=9), _job("second", options=TAGGED), _job("first", priority=-5)
+        )
         self._add(_job("due", run_at_ms=START_MS + HOUR_MS), _job("tomorrow", run_at_ms=FAR_MS))
 
     def _paused(self) -> None:

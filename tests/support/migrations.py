@@ -1,4 +1,4 @@
-"""A second migration, for as long as there is only one: what a real one might do.
+"""One more migration than there are: what a real one might do.
 
 `injected()` has the whole of the store take it for part of the product.
 """
@@ -31,8 +31,8 @@ ALTER TABLE new_log RENAME TO log;
 and a table replaced: in the end all that was there is as it was."""
 TORN: Final = f"COMMIT; {MIGRATION} BEGIN IMMEDIATE;"
 """The same, each statement for itself: sabotage."""
-TABLES: Final = ("job", "attempt", "log", "queue", "session")
-"""Of schema 1; `part` is changed by every start."""
+TABLES: Final = ("job", "attempt", "log", "queue", "session", "tag")
+"""`part` is changed by every start."""
 
 Contents = dict[str, list[Any]]
 
@@ -55,7 +55,7 @@ def schema_of(database: Path) -> int:
 
 
 def contents_of(database: Path) -> Contents:
-    """Every row of schema 1. Raises AssertionError: it is not sound, or half migrated."""
+    """Every row. Raises AssertionError: it is not sound, or half migrated."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         found = {

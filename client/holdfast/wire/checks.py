@@ -18,6 +18,8 @@ from holdfast.wire.constants import (
     PRIORITY_MIN,
     QUEUE_NAME_LENGTH_MAX,
     RUN_AT_MS_MAX,
+    TAG_LENGTH_MAX,
+    TAGS_MAX,
     ErrorCode,
 )
 
@@ -191,6 +193,33 @@ def _check_delays(name: str, value: object) -> list[int]:
     )
 
 
+def check_tags(name: str, value: object) -> list[str]:
+    """A job's tags, each of them once."""
+    if isinstance(value, list | tuple) and len(value) <= TAGS_MAX:
+        return list(dict.fromkeys(_check_tag(f"{name}[{at}]", tag) for at, tag in enumerate(value)))
+    raise Refusal(
+        ErrorCode.BAD_OPTION,
+        f"{name} must be a list of at most {TAGS_MAX} texts, not {shown(value)}",
+        {"option": name},
+    )
+
+
+def _check_tag(name: str, tag: object) -> str:
+    if (
+        type(tag) is str
+        and 0 < len(tag) <= TAG_LENGTH_MAX
+        and tag.isprintable()
+        and not {" ", ","} & set(tag)
+    ):
+        return tag
+    raise Refusal(
+        ErrorCode.BAD_OPTION,
+        f"{name} must be 1 to {TAG_LENGTH_MAX} printable characters without blanks and commas, "
+        f"not {shown(tag)}",
+        {"option": name},
+    )
+
+
 OPTION_CHECKS: Final[dict[str, Callable[[str, object], Any]]] = {
     "priority": lambda name, value: check_integer(name, value, PRIORITY_MIN, PRIORITY_MAX),
     "lifo": check_flag,
@@ -199,6 +228,7 @@ OPTION_CHECKS: Final[dict[str, Callable[[str, object], Any]]] = {
     "attempts": lambda name, value: check_integer(name, value, 1, ATTEMPTS_MAX),
     "max_crashes": lambda name, value: check_integer(name, value, 1, ATTEMPTS_MAX),
     "backoff": check_backoff,
+    "tags": check_tags,
 }
 """Every option of a job, as it stands in the options map of an ENQUEUE item."""
 

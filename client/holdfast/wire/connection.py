@@ -18,7 +18,6 @@ from holdfast.wire.constants import (
 from holdfast.wire.frames import EmptyFrame, FrameDecoder, FrameError, FrameTooLarge, prefix_of
 from holdfast.wire.messages import (
     MESSAGES,
-    Cancel,
     Error,
     Events,
     Goaway,
@@ -28,6 +27,8 @@ from holdfast.wire.messages import (
     Message,
     MessageError,
     Reply,
+    Revoke,
+    Stop,
     Welcome,
     decode,
     encode,
@@ -52,7 +53,7 @@ class ConnectionState(Enum):
     OPEN = auto()
 
 
-_FROM_SERVER: Final = frozenset({Hello, Welcome, Goaway, Reply, Error, Jobs, Cancel, Events})
+_FROM_SERVER: Final = frozenset({Hello, Welcome, Goaway, Reply, Error, Jobs, Revoke, Events, Stop})
 _FROM_CLIENT: Final = frozenset(MESSAGES.values()) - _FROM_SERVER
 
 SERVER_MAY_RECEIVE: Final[dict[ConnectionState, frozenset[type[Message]]]] = {

@@ -38,6 +38,9 @@ DELAY_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 RUN_AT_MS_MAX: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 BACKOFF_DELAYS_MAX: Final = 100
+TAGS_MAX: Final = 20
+"""Of one job. Each is a row of its own in the database."""
+TAG_LENGTH_MAX: Final = 64
 ERROR_TYPE_LENGTH_MAX: Final = 256
 ERROR_MESSAGE_LENGTH_MAX: Final = 4_096
 ERROR_TRACEBACK_LENGTH_MAX: Final = 16_384
@@ -82,6 +85,7 @@ class Op(IntEnum):
     GET = 64
     LIST = 65
     COUNTS = 66
+    EXPLAIN = 68
     # administer
     REMOVE = 80
     PROMOTE = 81
@@ -92,12 +96,16 @@ class Op(IntEnum):
     CONFIGURE = 86
     DRAIN = 87
     OBLITERATE = 88
+    CANCEL = 89
+    MOVE = 90
+    EDIT = 91
     # from the server
     REPLY = 128
     ERROR = 129
     JOBS = 130
-    CANCEL = 131
+    REVOKE = 131
     EVENTS = 132
+    STOP = 133
 
 
 class State(IntEnum):
@@ -137,13 +145,15 @@ class ItemStatus(IntEnum):
     """A job with this id was there already; nothing was changed."""
 
 
-class CancelReason(IntEnum):
+class RevokeReason(IntEnum):
     """Why the server takes a lease back."""
 
     LEASE_LOST = 1
     """It ran out, or the server has no such lease."""
     REMOVED = 2
     """The job was removed by a person or a program."""
+    CANCELLED = 3
+    """It was cancelled by one."""
 
 
 class EventKind(IntEnum):
@@ -166,6 +176,9 @@ class EventKind(IntEnum):
     """The queue has no waiting, delayed or active job left."""
     PAUSED = 12
     RESUMED = 13
+    CANCELLED = 14
+    MOVED = 15
+    """To another queue (details: to), or from one (details: from)."""
 
 
 class Code(NamedTuple):
@@ -203,6 +216,8 @@ class ErrorCode(IntEnum):
     LEASE_LOST = 402
     WRONG_STATE = 403
     NOT_EMPTY = 404
+    JOB_EXISTS = 405
+    UNKNOWN_WORKER = 406
     BUSY = 500
     DISK_FULL = 501
     DRAINING = 502
@@ -233,6 +248,8 @@ ERROR_CODES: Final[dict[ErrorCode, Code]] = {
     ErrorCode.LEASE_LOST: Code(False, "stop the handler; another worker runs or ran the job"),
     ErrorCode.WRONG_STATE: Code(False, "read the job again; it has moved on"),
     ErrorCode.NOT_EMPTY: Code(False, "wait for active jobs to end, or force it"),
+    ErrorCode.JOB_EXISTS: Code(False, "remove one of the two, or leave it where it is"),
+    ErrorCode.UNKNOWN_WORKER: Code(False, "look at the workers again; it has left"),
     ErrorCode.BUSY: Code(True, "wait a moment and send it again"),
     ErrorCode.DISK_FULL: Code(True, "send it again later; the operator must free space"),
     ErrorCode.DRAINING: Code(True, "connect again: the server is being restarted"),

@@ -208,6 +208,14 @@ class Counts(NamedTuple):
     after: str | None = None
 
 
+class Explain(NamedTuple):
+    """Why the job does not run. Reply: `{"code": str, "text": str, "details": map}`."""
+
+    request: int
+    queue: str
+    id: str
+
+
 # ---- administer: a list of ids gives a list of [index, code, message] of those refused ----------
 
 
@@ -227,6 +235,7 @@ class Promote(NamedTuple):
     request: int
     queue: str
     ids: Fields
+    expected: int | None = None
 
 
 class Retry(NamedTuple):
@@ -239,11 +248,11 @@ class Retry(NamedTuple):
 
 
 class Change(NamedTuple):
-    """changes: map with priority (of a waiting or delayed job), lifo, or delay_ms / run_at_ms."""
+    """Of waiting or delayed jobs. changes: map with priority, lifo, or delay_ms / run_at_ms."""
 
     request: int
     queue: str
-    id: str
+    ids: Fields
     changes: Map
     expected: int | None = None
 
@@ -284,6 +293,35 @@ class Obliterate(NamedTuple):
     force: bool = False
 
 
+class Cancel(NamedTuple):
+    """Jobs that have not ended become cancelled; the worker of an active one is told."""
+
+    request: int
+    queue: str
+    ids: Fields
+    expected: int | None = None
+
+
+class Move(NamedTuple):
+    """Waiting or delayed jobs go to the queue `target`, which is made if it is new."""
+
+    request: int
+    queue: str
+    ids: Fields
+    target: str
+    expected: int | None = None
+
+
+class Edit(NamedTuple):
+    """A waiting or delayed job gets another payload."""
+
+    request: int
+    queue: str
+    id: str
+    payload: bytes
+    expected: int | None = None
+
+
 # ---- from the server ---------------------------------------------------------------------------
 
 
@@ -308,10 +346,14 @@ class Jobs(NamedTuple):
     items: Fields
 
 
-class Cancel(NamedTuple):
-    """items: `[token, CancelReason]` each: the handler is to stop, its answer would be refused."""
+class Revoke(NamedTuple):
+    """items: `[token, RevokeReason]` each: the handler is to stop, its answer would be refused."""
 
     items: Fields
+
+
+class Stop(NamedTuple):
+    """An operator wants the worker to end: to finish what it runs, and to say goodbye."""
 
 
 class Events(NamedTuple):
@@ -326,9 +368,10 @@ Message: TypeAlias = (
     | Enqueue | Wait
     | Subscribe | Credit | Ack | Fail | Release | Extend
     | Listen | Unlisten
-    | Get | List | Counts
+    | Get | List | Counts | Explain
     | Remove | Promote | Retry | Change | Pause | Resume | Configure | Drain | Obliterate
-    | Reply | Error | Jobs | Cancel | Events
+    | Cancel | Move | Edit
+    | Reply | Error | Jobs | Revoke | Events | Stop
 )  # fmt: skip
 
 MESSAGES: Final[dict[Op, type[Message]]] = {
@@ -340,6 +383,7 @@ _ANNOTATED_TYPES: Final[dict[Any, tuple[type, ...]]] = {
     int: (int,),
     str: (str,),
     bool: (bool,),
+    bytes: (bytes,),
     Map: (dict,),
     Fields: (list,),
     int | None: (int, type(None)),

@@ -68,6 +68,8 @@ class Scope(Enum):
     """The leases of its own session."""
     QUEUE = auto()
     """The one it names."""
+    BOTH = auto()
+    """The one it names, and its target."""
     QUEUES = auto()
     """All it names: one that is forbidden refuses the message."""
     LISTING = auto()
@@ -106,10 +108,14 @@ RIGHTS: Final[dict[type[Any], Right]] = {
     wire.Get: Right(_READERS, Scope.QUEUE),
     wire.List: Right(_READERS, Scope.QUEUE),
     wire.Counts: Right(_COUNTERS, Scope.LISTING),
+    wire.Explain: Right(_READERS, Scope.QUEUE),
     wire.Remove: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Promote: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Retry: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Change: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
+    wire.Cancel: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
+    wire.Move: Right(_OPERATORS, Scope.BOTH, is_audited=True),
+    wire.Edit: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Pause: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Resume: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Configure: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
@@ -194,6 +200,9 @@ class Rights:
         if scope is Scope.QUEUES:
             for name in message.queues:
                 self._check_queue(kind, name)
+        elif scope is Scope.BOTH:
+            self._check_queue(kind, message.queue)
+            self._check_queue(kind, message.target)
         self._check_role(kind)
         if scope is Scope.LISTING and message.queue is not None:
             self._check_queue(kind, message.queue)

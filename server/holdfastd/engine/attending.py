@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from holdfastd.engine import commands
 from holdfastd.engine.dispatch import Dispatcher
 from holdfastd.engine.model import SessionKey
-from holdfastd.engine.outputs import Displace, RevokeReason, Welcome
+from holdfastd.engine.outputs import Displace, RevokeReason, Stop, Welcome
 from holdfastd.engine.partition import Moment, Partition
 from holdfastd.engine.session import Session
 from holdfastd.engine.working import Working
@@ -40,12 +40,15 @@ class Attending:
         session.origin = command.origin
         session.connection = connection
         session.is_restored = session.is_held = False
+        session.left = []
         partition.connections[connection] = session
         self.renew(session, moment)
         lost = [token for token in command.leases if token not in session.leases]
         partition.open.outputs.append(
             Welcome(connection, resumed, session.last_request, session.last_refused, lost)
         )
+        if session.is_stopping:  # it may not have heard it
+            partition.open.outputs.append(Stop(connection))
         named = set(command.leases)
         unnamed = {job.seq: token for token, job in session.leases.items() if token not in named}
         self._dispatcher.deliver_again(session, unnamed)
@@ -80,6 +83,7 @@ class Attending:
         connection = session.connection
         if connection is None:
             return
+        session.left = session.queues
         partition.unsubscribe(session)
         del partition.connections[connection]
         for name in session.listens:
@@ -105,6 +109,21 @@ class Attending:
         self._partition.forget_session(session)
         for queue in touched:
             self._dispatcher.dispatch(queue, moment)
+
+    # ---- what people say to workers ----------------------------------------------------------
+
+    def quiet(self, session: Session, is_quiet: bool, moment: Moment) -> None:
+        """Over restarts of the daemon, for as long as there is the session."""
+        session.is_quiet = is_quiet
+        self._partition.store_session(session)
+        self._partition.set_ready(session)
+        self._dispatcher.dispatch_all(session, moment)
+
+    def stop(self, session: Session) -> None:
+        session.is_stopping = True
+        self._partition.set_ready(session)
+        if session.connection is not None:
+            self._partition.open.outputs.append(Stop(session.connection))
 
     # ---- time --------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from random import Random
 from typing import Any, Final
 
 from holdfastd.engine import commands
-from holdfastd.engine.administering import Administering
+from holdfastd.engine.administering import Act, Administering
 from holdfastd.engine.attending import Attending
 from holdfastd.engine.changes import (
     Batch,
@@ -33,6 +33,7 @@ from holdfastd.engine.changes import (
 )
 from holdfastd.engine.commands import Command, Held
 from holdfastd.engine.dispatch import Dispatcher
+from holdfastd.engine.explaining import explain
 from holdfastd.engine.head import NOTHING
 from holdfastd.engine.ledger import Ledger
 from holdfastd.engine.model import Job, QueueKey, Seq, SessionKey, State
@@ -66,6 +67,9 @@ MUTATING: Final[frozenset[type[Command]]] = frozenset(
         commands.Promote,
         commands.Retry,
         commands.Change,
+        commands.Cancel,
+        commands.Move,
+        commands.Edit,
         commands.Pause,
         commands.Resume,
         commands.Configure,
@@ -107,6 +111,12 @@ class Engine:
             commands.Promote: self._promote,
             commands.Retry: self._retry,
             commands.Change: self._change,
+            commands.Cancel: self._cancel,
+            commands.Move: self._move,
+            commands.Edit: self._edit,
+            commands.Explain: self._explain,
+            commands.Quiet: self._quiet,
+            commands.StopWorker: self._stop_worker,
             commands.Pause: self._pause,
             commands.Resume: self._resume,
             commands.Configure: self._configure,
@@ -140,6 +150,7 @@ class Engine:
             session.last_request = session_row.last_request
             session.last_refused = session_row.last_refused
             session.seen_at_ms = session_row.seen_at_ms
+            session.is_quiet = session_row.is_quiet
             session.is_stored = session.is_restored = True
             partition.know_session(session)
         for job_row in active:
@@ -264,9 +275,17 @@ class Engine:
                 held: list[Held] = [item[0] for item in command.items]
                 stale = self._working.stale(session, held)
                 ids = [(item.queue, item.id) for item in stale]
-            case commands.Remove() | commands.Promote() | commands.Retry():
+            case commands.Move():
+                ids = [(name, id) for name in (command.queue, command.target) for id in command.ids]
+            case (
+                commands.Remove()
+                | commands.Promote()
+                | commands.Retry()
+                | commands.Change()
+                | commands.Cancel()
+            ):
                 ids = [(command.queue, id) for id in command.ids]
-            case commands.Change() | commands.Wait():
+            case commands.Edit() | commands.Explain() | commands.Wait():
                 ids = [(command.queue, command.id)]
             case _:
                 return []
@@ -435,51 +454,118 @@ class Engine:
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
     ) -> None:
         act = self._administering.remove(command.expected)
-        self._each(session, request, command, command.expected, found, moment, act)
+        self._each(session, request, command, found, moment, act)
 
     def _promote(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
     ) -> None:
-        act = self._administering.promote
-        self._each(session, request, command, None, found, moment, act)
+        self._each(session, request, command, found, moment, self._administering.promote)
 
     def _retry(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
     ) -> None:
-        act = self._administering.retry
-        self._each(session, request, command, command.expected, found, moment, act)
+        self._each(session, request, command, found, moment, self._administering.retry)
+
+    def _change(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        act = self._administering.change(command)
+        self._each(session, request, command, found, moment, act)
+
+    def _cancel(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        self._each(session, request, command, found, moment, self._administering.cancel)
+        if command.queue in self._partition.queues:
+            self._sweeping.prune_if_over(self._partition.queues[command.queue])
 
     def _each(
         self,
         session: Session,
         request: int,
-        command: commands.Remove | commands.Promote | commands.Retry,
-        expected: State | None,
+        command: Any,
         found: Found,
         moment: Moment,
-        act: Any,
+        act: Act,
     ) -> None:
+        """command: one with queue, ids and expected."""
         queue = self._partition.queues.get(command.queue)
         if queue is None:
             self._refuse_unknown_queue(session, request, command.queue)
             return
-        refused = self._administering.each(queue, command.ids, expected, found, moment, act)
+        ids, expected = command.ids, command.expected
+        refused = self._administering.each(queue, ids, expected, found, moment, act)
         self._answer_items(session, request, refused)
 
-    def _change(
+    def _move(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
     ) -> None:
         queue = self._partition.queues.get(command.queue)
         if queue is None:
             self._refuse_unknown_queue(session, request, command.queue)
             return
-        act = self._administering.change(command)
+        target = self._partition.queues.get(command.target)
+        if target is not None and target.is_clearing:  # it would be swept away with the others
+            self._refuse_clearing(session, request, target)
+            return
+        refused = self._administering.move(queue, command, found, moment)
+        self._answer_items(session, request, refused)
+
+    def _edit(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        queue = self._partition.queues.get(command.queue)
+        if queue is None:
+            self._refuse_unknown_queue(session, request, command.queue)
+            return
+        act = self._administering.edit(command.payload)
         ids, expected = [command.id], command.expected
         refused = self._administering.each(queue, ids, expected, found, moment, act)
         if refused:
             self._refuse(session, request, refused[0].refusal, refused[0].message)
         else:
             self._answer(session, request, None)
+
+    def _explain(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        queue = self._partition.queues.get(command.queue)
+        if queue is None:
+            self._refuse_unknown_queue(session, request, command.queue)
+            return
+        job = self._partition.find(queue, command.id, found)
+        if job is None:
+            text = f"no job {command.id} in queue {command.queue}"
+            self._refuse(session, request, Refusal.UNKNOWN_JOB, text)
+            return
+        why = explain(self._partition, queue, job, moment)
+        self._answer(session, request, why._asdict())
+
+    def _quiet(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        worker = self._worker_of(session, request, command)
+        if worker is not None:
+            self._attending.quiet(worker, command.is_quiet, moment)
+            self._answer(session, request, None)
+
+    def _stop_worker(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        worker = self._worker_of(session, request, command)
+        if worker is not None:
+            self._attending.stop(worker)
+            self._answer(session, request, None)
+
+    def _worker_of(
+        self, session: Session, request: int, command: commands.Quiet | commands.StopWorker
+    ) -> Session | None:
+        worker = self._partition.sessions_by_key.get(command.session)
+        if worker is None or not worker.is_worker:
+            text = f"session {command.session} is no worker, or it has gone"
+            self._refuse(session, request, Refusal.UNKNOWN_WORKER, text)
+            return None
+        return worker
 
     def _pause(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
@@ -528,9 +614,7 @@ class Engine:
         if queue is None:
             self._refuse_unknown_queue(session, request, name)
         elif queue.is_clearing:
-            self._refuse(
-                session, request, Refusal.BUSY, f"queue {name} is being cleared already: wait"
-            )
+            self._refuse_clearing(session, request, queue)
         else:
             return queue
         return None
@@ -572,6 +656,9 @@ class Engine:
 
     def _refuse_unknown_queue(self, session: Session, request: int, name: str) -> None:
         self._refuse(session, request, Refusal.UNKNOWN_QUEUE, f"there is no queue {name}")
+
+    def _refuse_clearing(self, session: Session, request: int, queue: QueueState) -> None:
+        self._refuse(session, request, Refusal.BUSY, f"queue {queue.name} is being cleared: wait")
 
     # ---- time ---------------------------------------------------------------------------------
 

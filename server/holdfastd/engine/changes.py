@@ -61,7 +61,7 @@ class CompletedRow(NamedTuple):
 
 
 class RewrittenRow(NamedTuple):
-    """Any other change of a stored job: every column that can change. The payload never does."""
+    """Any other change of a stored job: every column that changes often."""
 
     seq: Seq
     state: State
@@ -80,6 +80,20 @@ class RewrittenRow(NamedTuple):
     """Written as it is: None clears a stored result (a job put back to run again)."""
     progress: bytes | None
     log_lines: int
+
+
+class MovedRow(NamedTuple):
+    """A stored job goes to another queue; its place there is in a RewrittenRow."""
+
+    seq: Seq
+    queue: QueueKey
+
+
+class EditedRow(NamedTuple):
+    """A stored job gets other data."""
+
+    seq: Seq
+    payload: bytes
 
 
 class JobRow(NamedTuple):
@@ -172,6 +186,8 @@ class SessionRow(NamedTuple):
     last_refused: int
     """Highest number of an ENQUEUE that was refused as a whole; 0 = none."""
     seen_at_ms: int
+    is_quiet: bool = False
+    """A person said that it is to get no more jobs."""
 
 
 @dataclass(slots=True)
@@ -190,8 +206,11 @@ class Batch:
     leased: list[LeasedRow] = field(default_factory=list)
     completed: list[CompletedRow] = field(default_factory=list)
     rewritten: list[RewrittenRow] = field(default_factory=list)
+    moved: list[MovedRow] = field(default_factory=list)
+    """Each of them, and of edited, is in rewritten as well."""
+    edited: list[EditedRow] = field(default_factory=list)
     removed: list[Seq] = field(default_factory=list)
-    """Their attempts and logs go with them."""
+    """Their attempts, logs and tags go with them."""
     attempts: list[AttemptRow] = field(default_factory=list)
     logs: list[LogRow] = field(default_factory=list)
     queues: list[QueueRow] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from holdfastd.engine.model import NewJob, QueueSettings, State, Token
+from holdfastd.engine.model import NewJob, QueueSettings, SessionKey, State, Token
 
 
 class Attach(NamedTuple):
@@ -135,6 +135,7 @@ class Remove(NamedTuple):
 class Promote(NamedTuple):
     queue: str
     ids: list[str]
+    expected: State | None = None
 
 
 class Retry(NamedTuple):
@@ -145,12 +146,54 @@ class Retry(NamedTuple):
 
 class Change(NamedTuple):
     queue: str
-    id: str
+    ids: list[str]
     priority: int | None
     lifo: bool | None
     run_at_ms: int | None
     """None = leave it; in the past = at once."""
     expected: State | None
+
+
+class Cancel(NamedTuple):
+    queue: str
+    ids: list[str]
+    expected: State | None
+
+
+class Move(NamedTuple):
+    queue: str
+    ids: list[str]
+    target: str
+    """Name of the queue they go to; it is made if it is new."""
+    expected: State | None
+
+
+class Edit(NamedTuple):
+    queue: str
+    id: str
+    payload: bytes
+    expected: State | None
+
+
+class Explain(NamedTuple):
+    """Why does the job not run? Answered with an `explaining.Explanation` as a map."""
+
+    queue: str
+    id: str
+
+
+class Quiet(NamedTuple):
+    """A worker gets no more jobs, and keeps those that it has; or it gets some again."""
+
+    session: SessionKey
+    """`Session.key`: an id would do to take it over, and is shown to nobody."""
+    is_quiet: bool
+
+
+class StopWorker(NamedTuple):
+    """A worker is told to end: to finish what it runs, and to leave."""
+
+    session: SessionKey
 
 
 class Pause(NamedTuple):
@@ -181,5 +224,7 @@ Command = (
     | Enqueue | Refused | Wait
     | Subscribe | Credit | Hold | Ack | Fail | Release | Extend
     | Listen | Unlisten | Counts
-    | Remove | Promote | Retry | Change | Pause | Resume | Configure | Drain | Obliterate
+    | Remove | Promote | Retry | Change | Cancel | Move | Edit
+    | Explain | Quiet | StopWorker
+    | Pause | Resume | Configure | Drain | Obliterate
 )  # fmt: skip

@@ -211,10 +211,17 @@ class Dispatcher:
 
     def deliver_again(self, session: Session, leases: dict[Seq, Token]) -> None:
         """Send leases that the session has but its client never got, over the connection that it
-        has now; their payloads are on disk."""
+        has now. Their payloads are on disk, but for those that the open batch leases: what a read
+        finds of them, if anything, is what was there before."""
+        connection = session.connection
+        assert connection is not None, "it has one now"
+        for seq, token in list(leases.items()):
+            job = session.leases.get(token)
+            if job is not None and job.payload is not None:
+                self.deliver(self._partition.queues_by_key[job.queue], job, connection)
+                del leases[seq]
         if not leases:
             return
-        connection = session.connection
 
         def then(read: JobsBySeq, page: Page, moment: Moment) -> None:
             if session.connection != connection:

@@ -117,6 +117,12 @@ class Head:
             heappop(entries)
         return None
 
+    def count_before(self, job: Job) -> int:
+        """How many jobs come before one that is in this head. Looks at all of them."""
+        place = job.place
+        assert isinstance(place, tuple), "it is in this head"
+        return sum(1 for entry in self._entries if entry < place and entry[2].place is entry)
+
     def pop(self) -> None:
         """Take out the job that `peek` gave."""
         self.unplace(heappop(self._entries)[2])

@@ -87,6 +87,8 @@ class JobOptions:
     max_crashes: int = 3
     """Lost leases that end in `failed/crashed`. DESIGN.md, section 6."""
     backoff: Backoff = Backoff()
+    tags: tuple[str, ...] = ()
+    """By which a person finds it; none twice."""
 
 
 DEFAULT_OPTIONS: Final = JobOptions()
@@ -117,7 +119,7 @@ class Change(IntEnum):
     COMPLETED = 3
     """state, finished_at_ms, result and nothing else"""
     REWRITTEN = 4
-    """any column but payload"""
+    """any column but queue and payload; see OpenBatch.moved and .edited for these"""
     REMOVED = 5
 
 
@@ -175,7 +177,8 @@ class Job:
         options: JobOptions,
         payload: bytes | None,
     ):
-        # Durable. `seq`, `queue`, `id`, `name`, `created_at_ms`, `options`, payload: never change.
+        # Durable. `seq`, `id`, `name`, `created_at_ms`, `options` never change, queue and payload
+        # only by MOVE and EDIT.
         self.seq = seq
         self.queue = queue
         self.id = id
@@ -210,7 +213,8 @@ class Job:
         self.change: Change = Change.NONE
         """What the open batch will write of it."""
         self.is_removed = False
-        """It has been deleted: the name stays taken in memory until the open batch is closed."""
+        """It has been deleted, or moved away; its name stays taken in memory until the open batch
+        is closed."""
         self.place: object | None = None
         """Its entry in the head that holds it (`engine.head`); None = in none."""
 
@@ -226,6 +230,8 @@ class AttemptOutcome(IntEnum):
     FAILED = 1
     LOST = 2
     RELEASED = 3
+    CANCELLED = 4
+    """The job was cancelled while it ran."""
 
 
 @dataclass(frozen=True, slots=True)

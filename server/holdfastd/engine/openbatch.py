@@ -11,8 +11,10 @@ from holdfastd.engine.changes import (
     AttemptRow,
     Batch,
     CompletedRow,
+    EditedRow,
     LeasedRow,
     LogRow,
+    MovedRow,
     RewrittenRow,
 )
 from holdfastd.engine.events import QueueEvent
@@ -58,8 +60,12 @@ class OpenBatch:
         self.jobs: list[Job] = []
         """Each changed job once; `Job.change` says how."""
         self.body_bytes = 0
-        """Payloads of new jobs and results of those that completed."""
+        """Payloads of new and edited jobs, and results of those that completed."""
         self.removed: set[Seq] = set()
+        self.moved: dict[Seq, Job] = {}
+        """Jobs that went to another queue: the disk still has them in the one before."""
+        self.edited: set[Seq] = set()
+        """Jobs that have other data than the disk."""
         self.attempts: list[AttemptRow] = []
         self.logs: list[LogRow] = []
         self.queues: dict[QueueState, None] = {}
@@ -92,6 +98,19 @@ class OpenBatch:
             job.change = change
         elif before is not change and before is not Change.ADDED and before is not Change.REMOVED:
             job.change = Change.REWRITTEN
+
+    def move(self, job: Job, gone: Job) -> None:
+        """Note that a job is in another queue; `gone` keeps its name in the one before."""
+        self.touch(job, Change.REWRITTEN)
+        self.moved[job.seq] = job
+        gone.change = Change.REMOVED
+        self.jobs.append(gone)
+
+    def edit(self, job: Job) -> None:
+        """Note that a job has other data."""
+        self.touch(job, Change.REWRITTEN)
+        self.edited.add(job.seq)
+        self.body_bytes += len(job.payload or b"")
 
     # ---- what is to be said ----------------------------------------------------------------
 
@@ -148,6 +167,10 @@ class OpenBatch:
                 batch.leased.append(LeasedRow(job.seq, job.token, job.session, job.started_at_ms))
             elif change is Change.REWRITTEN:
                 batch.rewritten.append(_rewritten_row(job))
+                if job.seq in self.moved:
+                    batch.moved.append(MovedRow(job.seq, job.queue))
+                if job.seq in self.edited:
+                    batch.edited.append(_edited_row(job))
         return batch
 
 
@@ -183,6 +206,11 @@ def _added_row(job: Job) -> AddedRow:
         job.session,
         job.started_at_ms if is_active else 0,
     )
+
+
+def _edited_row(job: Job) -> EditedRow:
+    assert job.payload is not None, "a job keeps its data until it is written"
+    return EditedRow(job.seq, job.payload)
 
 
 def _rewritten_row(job: Job) -> RewrittenRow:

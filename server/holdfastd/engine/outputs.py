@@ -20,11 +20,14 @@ class Refusal(Enum):
     DISK_FULL = auto()
     DRAINING = auto()
     TOO_MANY = auto()
+    JOB_EXISTS = auto()
+    UNKNOWN_WORKER = auto()
 
 
 class RevokeReason(Enum):
     LEASE_LOST = auto()
     REMOVED = auto()
+    CANCELLED = auto()
 
 
 class Answer(NamedTuple):
@@ -101,10 +104,18 @@ class Revoke(NamedTuple):
     items: list[tuple[Token, RevokeReason]]
 
 
+class Stop(NamedTuple):
+    """The worker of this connection is to end."""
+
+    connection: int
+
+
 class Notify(NamedTuple):
     connection: int
     queue: str
     events: list[QueueEvent]
 
 
-Output = Answer | AnswerItems | Refuse | Welcome | Displace | Show | Deliver | Revoke | Notify
+Output = (
+    Answer | AnswerItems | Refuse | Welcome | Displace | Show | Deliver | Revoke | Stop | Notify
+)

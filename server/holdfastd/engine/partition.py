@@ -98,6 +98,8 @@ class EventNumber:
     DRAINED = 11
     PAUSED = 12
     RESUMED = 13
+    CANCELLED = 14
+    MOVED = 15
 
 
 class Partition:
@@ -286,8 +288,11 @@ class Partition:
 
     def materialise(self, row: JobRow) -> Job | None:
         """The job of a row that was read: the one in memory if there is one, None if it has been
-        removed since. It does not stay in memory unless it is changed or placed."""
+        removed or moved away since. It does not stay in memory unless it is changed or placed."""
         if row.seq in self.open.removed or row.queue not in self.queues_by_key:
+            return None
+        moved = self.open.moved.get(row.seq)
+        if moved is not None and moved.queue != row.queue:
             return None
         known = self.queues_by_key[row.queue].jobs.get(row.id)
         if known is not None and known.seq == row.seq:
@@ -400,6 +405,54 @@ class Partition:
         self.emit(queue, EventNumber.FAILED, moment, job, {"reason": int(reason)})
         self.answer_waits(queue, job)
 
+    def finish_cancelled(self, queue: QueueState, job: Job, moment: Moment) -> None:
+        """The lease of an active one must have ended."""
+        self.unplace(queue, job)
+        self.transit(queue, job, Event.CANCEL, Change.REWRITTEN)
+        job.finished_at_ms = moment.now_ms
+        queue.stats.jobs_cancelled += 1
+        self.emit(queue, EventNumber.CANCELLED, moment, job, {})
+        self.answer_waits(queue, job)
+
+    def edit(self, queue: QueueState, job: Job, payload: bytes) -> None:
+        """Give a waiting or delayed job other data."""
+        is_waiting = job.state is State.WAITING
+        if is_waiting:  # the head counts its bytes
+            self.unplace(queue, job)
+        job.payload = payload
+        queue.jobs[job.id] = job
+        self.open.edit(job)
+        if is_waiting:
+            self.place_waiting(queue, job)
+
+    def move(self, queue: QueueState, job: Job, target: QueueState) -> None:
+        """Take a waiting or delayed job over to another queue, where no job has its id: to the end
+        of its priority there, or to its beginning if it is lifo."""
+        self.unplace(queue, job)
+        queue.counts[job.state] -= 1
+        target.counts[job.state] += 1
+        self.open.queues[queue] = self.open.queues[target] = None
+        gone = _left_behind(job)
+        queue.jobs[job.id] = gone
+        seq = self.take_seq()
+        job.order = -seq if job.order < 0 else seq
+        job.queue = target.key
+        target.jobs[job.id] = job
+        self.open.move(job, gone)
+        self._move_waits(queue, job.id, target)
+        if job.state is State.WAITING:
+            self.place_waiting(target, job)
+        else:
+            self.place_delayed(job)
+
+    def _move_waits(self, queue: QueueState, id: str, target: QueueState) -> None:
+        """Who waits for its end goes on doing so."""
+        for connection, request in queue.waits.pop(id, ()):
+            session = self.connections[connection]
+            session.waits.pop((queue.name, id), None)
+            session.waits[target.name, id] = None
+            target.waits.setdefault(id, []).append((connection, request))
+
     def remove(self, queue: QueueState, job: Job) -> None:
         """Delete a job; the lease of an active one must have ended."""
         if job.state is State.ACTIVE and job.session:
@@ -510,6 +563,26 @@ class Partition:
                 session.waits.pop((queue.name, job.id), None)
                 session.wait_count -= 1
                 self.open.outputs.append(Show(connection, request, queue.key, job.id))
+
+
+def _left_behind(job: Job) -> Job:
+    """What stands for a job in the queue that it leaves: nothing has this name there, although the
+    disk says so until the open batch is written."""
+    gone = Job(
+        job.seq,
+        job.queue,
+        job.id,
+        job.name,
+        job.state,
+        job.priority,
+        job.order,
+        job.run_at_ms,
+        job.created_at_ms,
+        job.options,
+        None,
+    )
+    gone.is_removed = True
+    return gone
 
 
 def job_of_row(row: JobRow) -> Job:

@@ -1,4 +1,8 @@
-"""One session: a client's identity over any number of connections, its leases and its credit."""
+"""One session: a client's identity over any number of connections, its leases and its credit.
+
+To show workers: `Engine.sessions`, those with `is_worker`. Name them by `key`: who knows the `id`
+of a session can take it over.
+"""
 
 from collections import deque
 from typing import Any
@@ -34,6 +38,8 @@ class Session:
         """Highest number of an ENQUEUE refused as a whole: of those above it, up to last_request,
         its client knows that they were done, whatever became of the jobs since."""
         self.seen_at_ms = 0
+        self.is_quiet = False
+        """A person said that it is to get no more jobs; it keeps those that it has."""
         self.is_stored = False
         """It has a row, or will have with the open batch."""
         # In memory only
@@ -43,12 +49,16 @@ class Session:
         self.leases: dict[Token, Job] = {}
         self.queues: list[str] = []
         """Names of the queues it takes jobs from."""
+        self.left: list[str] = []
+        """While it is detached: names of the queues it took jobs from before."""
         self.credit = 0
         """Jobs it can still take."""
         self.is_held = False
         """Its client does not read."""
         self.is_sated = False
         """It was pushed as much as one batch may hold; it goes on with the next."""
+        self.is_stopping = False
+        """A person told it to end: it gets no more jobs, and is told again if it comes back."""
         self.deadline = 0.0
         """Monotonic seconds at which its leases expire unless it is heard of."""
         self.watched_at: float | None = None
@@ -68,7 +78,14 @@ class Session:
     @property
     def can_take(self) -> bool:
         """A job may be pushed to it now, as far as credit and its connection go."""
-        return self.credit > 0 and not self.is_held and not self.is_sated
+        return self.credit > 0 and not (
+            self.is_held or self.is_sated or self.is_quiet or self.is_stopping
+        )
+
+    @property
+    def is_worker(self) -> bool:
+        """It says so, or it takes jobs."""
+        return bool(self.worker or self.queues)
 
     def unpark(self) -> None:
         """Drop what was not applied yet: the client will send it again."""
@@ -84,4 +101,5 @@ class Session:
             self.last_request,
             self.last_refused,
             self.seen_at_ms,
+            self.is_quiet,
         )

@@ -56,13 +56,18 @@ class QueueStats:
     attempts_snoozed: int = 0
     """Given back, to run again later."""
     attempts_cancelled: int = 0
-    """Taken away: the job was removed while it ran."""
+    """Taken away: the job was removed or cancelled while it ran."""
     jobs_failed: int = 0
+    jobs_cancelled: int = 0
     retries: int = 0
     """Failed attempts after which the job runs again."""
     retried: int = 0
     """Jobs put back by a person: redrive."""
     promoted: int = 0
+    moved: int = 0
+    """Jobs taken over to another queue."""
+    edited: int = 0
+    """Jobs given other data."""
     removed: int = 0
     """Jobs removed by a person or program, one by one or by a drain."""
     obliterated: int = 0

@@ -29,6 +29,8 @@ class Event(Enum):
     """By a person, or since it is due."""
     POSTPONE = "postpone"
     REDRIVE = "redrive"
+    CANCEL = "cancel"
+    """By a person or program: it is not to run, or to stop."""
     QUARANTINE = "quarantine"
     """What was read from disk is not what was written."""
 
@@ -50,6 +52,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.ACTIVE, Event.EXPIRE): State.WAITING,
     (State.ACTIVE, Event.CRASH): State.FAILED,
     **{(state, Event.REDRIVE): State.WAITING for state in FINISHED},
+    **{(state, Event.CANCEL): State.CANCELLED for state in State if state not in FINISHED},
 }
 
 

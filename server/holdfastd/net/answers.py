@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from holdfast.wire import messages as wire
-from holdfast.wire.constants import ITEMS_MAX, CancelReason, ErrorCode, ItemStatus
+from holdfast.wire.constants import ITEMS_MAX, ItemStatus
+from holdfast.wire.constants import RevokeReason as WireReason
 from holdfastd.engine.changes import AttemptRow, JobRow
 from holdfastd.engine.model import State
 from holdfastd.engine.outputs import (
@@ -15,30 +16,20 @@ from holdfastd.engine.outputs import (
     ItemRefusal,
     Notify,
     Output,
-    Refusal,
     Refuse,
     Revoke,
     RevokeReason,
+    Stop,
 )
 from holdfastd.store.base import JobDetail
+from holdfastd.translation import ERROR_CODE_OF
 
 EVENTS_PER_FRAME_MAX: Final = 200
 """The longest has an error message of 16 KiB: together they are within a frame of 4 MiB."""
-ERROR_CODE_OF: Final[dict[Refusal, ErrorCode]] = {
-    Refusal.OUT_OF_ORDER: ErrorCode.OUT_OF_ORDER,
-    Refusal.UNKNOWN_QUEUE: ErrorCode.UNKNOWN_QUEUE,
-    Refusal.UNKNOWN_JOB: ErrorCode.UNKNOWN_JOB,
-    Refusal.LEASE_LOST: ErrorCode.LEASE_LOST,
-    Refusal.WRONG_STATE: ErrorCode.WRONG_STATE,
-    Refusal.NOT_EMPTY: ErrorCode.NOT_EMPTY,
-    Refusal.BUSY: ErrorCode.BUSY,
-    Refusal.DISK_FULL: ErrorCode.DISK_FULL,
-    Refusal.DRAINING: ErrorCode.DRAINING,
-    Refusal.TOO_MANY: ErrorCode.TOO_MANY,
-}
-CANCEL_REASON_OF: Final[dict[RevokeReason, CancelReason]] = {
-    RevokeReason.LEASE_LOST: CancelReason.LEASE_LOST,
-    RevokeReason.REMOVED: CancelReason.REMOVED,
+REVOKE_REASON_OF: Final[dict[RevokeReason, WireReason]] = {
+    RevokeReason.LEASE_LOST: WireReason.LEASE_LOST,
+    RevokeReason.REMOVED: WireReason.REMOVED,
+    RevokeReason.CANCELLED: WireReason.CANCELLED,
 }
 
 
@@ -55,8 +46,10 @@ def messages_of(output: Output) -> Sequence[wire.Message]:
             code = ERROR_CODE_OF[output.refusal]
             return (wire.Error(output.request, int(code), output.message, {}),)
         case Revoke():
-            items = [(token, int(CANCEL_REASON_OF[why])) for token, why in output.items]
-            return [wire.Cancel(some) for some in _cut(items, ITEMS_MAX)]
+            items = [(token, int(REVOKE_REASON_OF[why])) for token, why in output.items]
+            return [wire.Revoke(some) for some in _cut(items, ITEMS_MAX)]
+        case Stop():
+            return (wire.Stop(),)
         case Notify():
             events = [tuple(event) for event in output.events]
             return [wire.Events(output.queue, some) for some in _cut(events, EVENTS_PER_FRAME_MAX)]
@@ -94,6 +87,7 @@ def job_map(queue: str, row: JobRow, worker: str = "") -> dict[str, Any]:
         "crashes": row.crashes,
         "releases": row.releases,
         "max_crashes": row.options.max_crashes,
+        "tags": row.options.tags,
         "progress": row.progress,
         "payload": None if row.is_damaged else row.payload,
         "result": row.result,

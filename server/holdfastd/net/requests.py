@@ -34,17 +34,12 @@ from holdfast.wire.constants import (
 )
 from holdfastd.engine import commands
 from holdfastd.engine.model import (
-    DEFAULT_OPTIONS,
-    Backoff,
-    BackoffKind,
-    Jitter,
-    JobOptions,
     NewJob,
     QueueSettings,
     State,
     Token,
 )
-from holdfastd.net.settings import queue_settings
+from holdfastd.translation import new_job, queue_settings
 
 GENERATED_ID_BYTES: Final = 16
 COUNT_MAX: Final = 2**53
@@ -84,6 +79,10 @@ class Requests:
             wire.Configure: self._configure,
             wire.Drain: self._drain,
             wire.Obliterate: self._obliterate,
+            wire.Cancel: self._cancel,
+            wire.Move: self._move,
+            wire.Edit: self._edit,
+            wire.Explain: self._explain,
         }
 
     def knows(self, message: wire.Message | wire.MessageError) -> bool:
@@ -127,18 +126,7 @@ class Requests:
         given = item[3] if len(item) > 3 else None
         if given is None:
             return NewJob(id, is_generated, name, payload)
-        options = check_options(given)
-        delay_ms = options.get("delay_ms", 0)
-        return NewJob(
-            id,
-            is_generated,
-            name,
-            payload,
-            options.get("priority", 0),
-            options.get("lifo", False),
-            now_ms + delay_ms if delay_ms else options.get("run_at_ms", 0),
-            _job_options(options),
-        )
+        return new_job(id, name, payload, check_options(given), now_ms, is_generated=is_generated)
 
     def _wait(self, message: wire.Wait, now_ms: int) -> commands.Command:
         return commands.Wait(check_queue_name(message.queue), check_job_id(message.id))
@@ -203,6 +191,9 @@ class Requests:
         queue = None if message.queue is None else check_queue_name(message.queue)
         return commands.Counts(queue, message.after, LIST_LIMIT_MAX)
 
+    def _explain(self, message: wire.Explain, now_ms: int) -> commands.Command:
+        return commands.Explain(check_queue_name(message.queue), check_job_id(message.id))
+
     # ---- administer ------------------------------------------------------------------------
 
     def _remove(self, message: wire.Remove, now_ms: int) -> commands.Command:
@@ -211,7 +202,9 @@ class Requests:
         )
 
     def _promote(self, message: wire.Promote, now_ms: int) -> commands.Command:
-        return commands.Promote(check_queue_name(message.queue), _ids(message.ids))
+        return commands.Promote(
+            check_queue_name(message.queue), _ids(message.ids), check_state(message.expected)
+        )
 
     def _retry(self, message: wire.Retry, now_ms: int) -> commands.Command:
         return commands.Retry(
@@ -232,10 +225,31 @@ class Requests:
             run_at_ms = now_ms + changes["delay_ms"]
         return commands.Change(
             check_queue_name(message.queue),
-            check_job_id(message.id),
+            _ids(message.ids),
             changes.get("priority"),
             changes.get("lifo"),
             run_at_ms,
+            check_state(message.expected),
+        )
+
+    def _cancel(self, message: wire.Cancel, now_ms: int) -> commands.Command:
+        return commands.Cancel(
+            check_queue_name(message.queue), _ids(message.ids), check_state(message.expected)
+        )
+
+    def _move(self, message: wire.Move, now_ms: int) -> commands.Command:
+        return commands.Move(
+            check_queue_name(message.queue),
+            _ids(message.ids),
+            check_queue_name(message.target),
+            check_state(message.expected),
+        )
+
+    def _edit(self, message: wire.Edit, now_ms: int) -> commands.Command:
+        return commands.Edit(
+            check_queue_name(message.queue),
+            check_job_id(message.id),
+            check_payload(message.payload, self.payload_bytes_max),
             check_state(message.expected),
         )
 
@@ -261,28 +275,6 @@ class Requests:
 
 
 # ---- parts of requests -----------------------------------------------------------------------
-
-
-def _job_options(options: dict[str, Any]) -> JobOptions:
-    """The rarely given options, checked before; the shared default when none is given."""
-    rare: dict[str, Any] = {
-        name: options[name] for name in ("attempts", "max_crashes") if name in options
-    }
-    if "backoff" in options:
-        rare["backoff"] = _backoff(options["backoff"])
-    return JobOptions(**rare) if rare else DEFAULT_OPTIONS
-
-
-def _backoff(backoff: dict[str, Any]) -> Backoff:
-    kind = BackoffKind[backoff["kind"].upper()]
-    delays_ms = backoff["delays_ms"] if kind is BackoffKind.LIST else [backoff["delay_ms"]]
-    return Backoff(
-        kind,
-        tuple(delays_ms),
-        backoff.get("factor", 2.0),
-        backoff.get("cap_ms", 0),
-        Jitter[backoff["jitter"].upper()],
-    )
 
 
 def check_state(value: object) -> State | None:

@@ -11,7 +11,7 @@ says where and what to do.
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from enum import Enum
 from typing import Final, NamedTuple, NoReturn, TypeVar
@@ -341,7 +341,7 @@ class _Errors(_Reader):
 class _Names(_Reader):
     """Of an enum."""
 
-    def __init__(self, names: dict[str, State] | dict[str, FailReason]):
+    def __init__(self, names: Mapping[str, State | FailReason]):
         self._names = names
 
     def value(self, value: _Value, what: str) -> Test:

@@ -84,7 +84,7 @@ def _written(found: re.Match[str]) -> Time:
         length_ms = DAY_MS if hour is None else 60_000 if second is None else 1000
     if not INSTANT_MS_MIN <= start_ms <= INSTANT_MS_MAX:
         raise ValueError("it is not between the years 1970 and 9999")
-    return Time(start_ms, _clamped(start_ms + length_ms - 1))
+    return Time(start_ms, min(start_ms + length_ms - 1, INSTANT_MS_MAX))
 
 
 def _offset_ms(zone: str | None) -> int:

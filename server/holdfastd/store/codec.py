@@ -41,6 +41,7 @@ def pack_options(options: JobOptions) -> bytes | None:
             backoff.factor,
             backoff.cap_ms,
             int(backoff.jitter),
+            options.tags,
         ]
     )
 
@@ -48,9 +49,10 @@ def pack_options(options: JobOptions) -> bytes | None:
 def unpack_options(blob: bytes | None) -> JobOptions:
     if blob is None:
         return DEFAULT_OPTIONS
-    attempts, max_crashes, kind, delays_ms, factor, cap_ms, jitter = msgpack.unpackb(blob)
+    attempts, max_crashes, kind, delays_ms, factor, cap_ms, jitter, *rest = msgpack.unpackb(blob)
     backoff = Backoff(BackoffKind(kind), tuple(delays_ms), factor, cap_ms, Jitter(jitter))
-    return JobOptions(attempts, max_crashes, backoff)
+    tags = tuple(rest[0]) if rest else ()  # schema 1 had none
+    return JobOptions(attempts, max_crashes, backoff, tags)
 
 
 def pack_settings(settings: QueueSettings) -> bytes | None:

@@ -145,6 +145,10 @@ class MemoryStore:
             if row.seq in jobs:
                 values = {name: getattr(row, name) for name in RewrittenRow._fields}
                 jobs[row.seq] = jobs[row.seq]._replace(**values)
+        for moved in batch.moved:
+            jobs[moved.seq] = jobs[moved.seq]._replace(queue=moved.queue)
+        for edited in batch.edited:
+            jobs[edited.seq] = jobs[edited.seq]._replace(payload=edited.payload)
 
     def _remove_jobs(self, seqs: list[Seq]) -> None:
         disk = self.disk

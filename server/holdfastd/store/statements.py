@@ -12,7 +12,7 @@ from functools import cache
 from itertools import chain, groupby
 from typing import Any, Final
 
-from holdfastd.engine.changes import AddedRow, Batch, CompletedRow
+from holdfastd.engine.changes import AddedRow, Batch, CompletedRow, EditedRow, MovedRow
 from holdfastd.engine.model import DEFAULT_OPTIONS, State
 from holdfastd.store.base import ATTEMPTS_KEPT
 from holdfastd.store.codec import checksum, pack_clearing, pack_counts, pack_options, pack_settings
@@ -51,6 +51,9 @@ def write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
     _write_completed(connection, batch.completed)
     if batch.rewritten:
         _write(connection, _REWRITE, f"({','.join('?' * 16)})", batch.rewritten, _WHERE_SEQ)
+    if batch.moved or batch.edited:
+        _write_moved(connection, batch.moved)
+        _write_edited(connection, batch.edited)
     if batch.attempts:
         _write(connection, _ATTEMPT, f"({','.join('?' * 10)})", batch.attempts)
         for row in batch.attempts:
@@ -60,7 +63,7 @@ def write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
         _write(connection, "INSERT OR REPLACE INTO log", "(?,?,?,?)", batch.logs)
     if batch.removed:
         seqs = json.dumps(batch.removed)
-        for table in ("job", "attempt", "log"):
+        for table in ("job", "attempt", "log", "tag"):
             connection.execute(_remove_from(table, "seq"), (seqs,))
     _write_queues_and_sessions(connection, batch)
 
@@ -95,6 +98,7 @@ def _write_added(connection: sqlite3.Connection, rows: list[AddedRow]) -> None:
     waiting: list[tuple[Any, ...]] = []
     active: list[tuple[Any, ...]] = []
     others: list[tuple[Any, ...]] = []
+    tags: list[tuple[str, int]] = []
     for row in rows:
         (seq, queue, id, name, state, priority, order, run_at_ms, created_at_ms, options) = row[:10]
         payload, token, session, started_at_ms = row[10:]
@@ -121,12 +125,15 @@ def _write_added(connection: sqlite3.Connection, rows: list[AddedRow]) -> None:
             )
         else:
             others.append((*row[:9], pack_options(options), *row[11:], check, payload))
+            tags += [(tag, seq) for tag in options.tags]
     if waiting:
         _write(connection, _INSERT, _PLAIN_WAITING, waiting)
     if active:
         _write(connection, _INSERT, _PLAIN_ACTIVE, active)
     if others:
         _write(connection, _INSERT, _ANY, others)
+    if tags:
+        _write(connection, "INSERT INTO tag", "(?,?)", tags)
 
 
 _COMPLETE: Final = "UPDATE job SET state = 5, session = 0, "
@@ -147,6 +154,32 @@ def _write_completed(connection: sqlite3.Connection, rows: list[CompletedRow]) -
         _write(connection, prefix, "(?,?,?)", with_result, _WHERE_SEQ)
 
 
+_CHECKED: Final = "SELECT queue, id, name, created_at_ms, payload, checksum FROM job WHERE seq = ?"
+"""What the checksum is made of, and the checksum: read row by row, for these commands are rare and
+the payloads of a batch may be many and large."""
+_MOVE: Final = "UPDATE job SET queue = row.column2, checksum = row.column3 FROM ("
+_EDIT: Final = "UPDATE job SET payload = row.column2, checksum = row.column3 FROM ("
+
+
+def _write_moved(connection: sqlite3.Connection, rows: list[MovedRow]) -> None:
+    """The checksum is of the queue too. One that is wrong stays wrong: what is damaged is not made
+    good by moving it."""
+    moved: list[tuple[int, int, int]] = []
+    for seq, queue in rows:
+        before, *fields, check = connection.execute(_CHECKED, (seq,)).fetchone()
+        damage = check ^ checksum(before, *fields)
+        moved.append((seq, queue, checksum(queue, *fields) ^ damage))
+    _write(connection, _MOVE, "(?,?,?)", moved, _WHERE_SEQ)
+
+
+def _write_edited(connection: sqlite3.Connection, rows: list[EditedRow]) -> None:
+    edited: list[tuple[int, bytes, int]] = []
+    for seq, payload in rows:
+        queue, id, name, created_at_ms, *_ = connection.execute(_CHECKED, (seq,)).fetchone()
+        edited.append((seq, payload, checksum(queue, id, name, created_at_ms, payload)))
+    _write(connection, _EDIT, "(?,?,?)", edited, _WHERE_SEQ)
+
+
 def _remove_from(table: str, column: str) -> str:
     return f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"
 
@@ -161,7 +194,7 @@ _QUEUE_IS_THERE: Final = (
 _SESSION_IS_THERE: Final = (
     " ON CONFLICT (key) DO UPDATE SET name = excluded.name, "
     "last_request = excluded.last_request, last_refused = excluded.last_refused, "
-    "seen_at_ms = excluded.seen_at_ms"
+    "seen_at_ms = excluded.seen_at_ms, is_quiet = excluded.is_quiet"
 )
 
 
@@ -187,5 +220,5 @@ def _write_queues_and_sessions(connection: sqlite3.Connection, batch: Batch) -> 
         _write(connection, "INSERT INTO queue", "(?,?,?,?,?,?,?)", queues, _QUEUE_IS_THERE)
     if batch.sessions:
         _write(
-            connection, "INSERT INTO session", "(?,?,?,?,?,?)", batch.sessions, _SESSION_IS_THERE
+            connection, "INSERT INTO session", "(?,?,?,?,?,?,?)", batch.sessions, _SESSION_IS_THERE
         )

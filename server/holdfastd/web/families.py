@@ -30,8 +30,9 @@ SHOWN_STATES: Final = (
     State.ACTIVE,
     State.COMPLETED,
     State.FAILED,
+    State.CANCELLED,
 )
-"""Those that a job can be in by now: nothing is blocked or cancelled yet."""
+"""Those that a job can be in by now: nothing is blocked yet."""
 
 QUEUE_COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     # name, help, label beside the queue's ("" = none), its values: names in snapshot.COUNTED
@@ -58,7 +59,7 @@ QUEUE_COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
         "holdfast_jobs_finished",
         "Jobs that ended",
         "outcome",
-        {"completed": "completed", "failed": "jobs_failed"},
+        {"completed": "completed", "failed": "jobs_failed", "cancelled": "jobs_cancelled"},
     ),
     ("holdfast_job_retries", "Attempts scheduled again after a failure", "", {"": "retries"}),
     (
@@ -68,6 +69,8 @@ QUEUE_COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
         {
             "retry": "retried",
             "promote": "promoted",
+            "move": "moved",
+            "edit": "edited",
             "delete": "removed",
             "obliterate": "obliterated",
         },

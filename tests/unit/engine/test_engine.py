@@ -100,7 +100,7 @@ def test_a_damaged_job_that_is_postponed_while_it_is_read_waits_for_its_instant(
     driver.do(W, commands.Release([(commands.Held(item[0], "q", "a"), 0)], 1))
     driver.write()
     driver.begin_read()
-    driver.do(P, commands.Change("q", "a", None, None, START_MS + 5_000, None))
+    driver.do(P, commands.Change("q", ["a"], None, None, START_MS + 5_000, None))
     driver.flush()
     assert driver.row("a").state is State.DELAYED
     driver.pass_time(5)

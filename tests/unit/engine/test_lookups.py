@@ -83,7 +83,7 @@ def test_what_was_read_for_a_command_is_read_again_when_one_before_it_has_to_wai
 def test_commands_of_a_session_are_applied_in_order_though_some_wait(driver: Driver) -> None:
     driver.do(P, commands.Remove("q", ["x"], None))
     driver.do(P, enqueue("x"))
-    driver.do(P, commands.Change("q", "x", 5, None, None, None))
+    driver.do(P, commands.Change("q", ["x"], 5, None, None, None))
     assert driver.rows()[-1].priority == 0
     driver.flush()
     assert [(row.id, row.priority) for row in driver.rows()] == [("first", 0), ("x", 5)]

@@ -118,7 +118,7 @@ def test_a_job_that_moved_while_a_page_is_read_takes_its_new_place(driver: Drive
     driver.write()
     wanted = driver.engine.take_reads()
     pages = driver.pages(list(wanted))
-    driver.do(P, commands.Change("q", "j000", 7, None, None, None))
+    driver.do(P, commands.Change("q", ["j000"], 7, None, None, None))
     for (read, then), page in zip(wanted.items(), pages, strict=True):
         driver.engine.answer(read, then, page, driver.moment)
     driver.ask(P, commands.Resume("q"))

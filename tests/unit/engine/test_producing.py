@@ -121,9 +121,9 @@ def test_every_turn_of_a_jobs_life_is_an_event(driver: Driver) -> None:
     driver.release(W, item, delay_ms=1_000)
     assert kinds(driver) == [ACTIVE, DELAYED]
     driver.ask(P, commands.Promote("q", ["a"]))
-    driver.ask(P, commands.Change("q", "a", None, None, START_MS + 9_000, None))
+    driver.ask(P, commands.Change("q", ["a"], None, None, START_MS + 9_000, None))
     assert kinds(driver) == [WAITING, DELAYED]
-    driver.ask(P, commands.Change("q", "a", None, None, 0, None))
+    driver.ask(P, commands.Change("q", ["a"], None, None, 0, None))
     driver.do(W, commands.Credit(1), 0)
     driver.flush()
     driver.pass_time(31)
@@ -229,11 +229,11 @@ def test_each_refusal_says_in_which_state_the_job_is(driver: Driver) -> None:
         (refused,) = driver.ask(P, command)
         assert isinstance(refused, ItemRefusal)
         assert (refused.refusal, "waiting" in refused.message) == (Refusal.WRONG_STATE, True)
-    refuse = driver.ask(P, commands.Change("q", "a", 5, None, None, None))
-    assert refuse.refusal is Refusal.WRONG_STATE
-    refuse = driver.ask(P, commands.Change("q", "w", 5, None, None, State.DELAYED))
-    assert "waiting by now, not delayed" in refuse.message
-    refuse = driver.ask(P, commands.Change("nope", "w", 5, None, None, None))
+    (refused,) = driver.ask(P, commands.Change("q", ["a"], 5, None, None, None))
+    assert refused.refusal is Refusal.WRONG_STATE
+    (refused,) = driver.ask(P, commands.Change("q", ["w"], 5, None, None, State.DELAYED))
+    assert "waiting by now, not delayed" in refused.message
+    refuse = driver.ask(P, commands.Change("nope", ["w"], 5, None, None, None))
     assert refuse.refusal is Refusal.UNKNOWN_QUEUE
     assert driver.ask(P, commands.Retry("nope", ["w"], None)).refusal is Refusal.UNKNOWN_QUEUE
 
@@ -241,8 +241,10 @@ def test_each_refusal_says_in_which_state_the_job_is(driver: Driver) -> None:
 def test_a_changed_priority_of_a_delayed_job_holds_when_it_is_due(driver: Driver) -> None:
     driver.add(P, "q", "late", run_at_ms=START_MS + 1_000)
     driver.add(P, "q", "b", "c")
-    driver.ask(P, commands.Change("q", "late", None, True, None, None))
-    driver.ask(P, commands.Change("q", "c", -1, None, 5, None))  # an instant in the past: as it is
+    driver.ask(P, commands.Change("q", ["late"], None, True, None, None))
+    driver.ask(
+        P, commands.Change("q", ["c"], -1, None, 5, None)
+    )  # an instant in the past: as it is
     driver.pass_time(1)
     driver.subscribe(W, "q", credit=9)
     assert [item[2] for item in driver.take(W)] == ["c", "late", "b"]
@@ -250,7 +252,7 @@ def test_a_changed_priority_of_a_delayed_job_holds_when_it_is_due(driver: Driver
 
 def test_a_job_that_is_postponed_again_waits_for_the_later_instant(driver: Driver) -> None:
     driver.add(P, "q", "a", run_at_ms=START_MS + 1_000)
-    driver.ask(P, commands.Change("q", "a", None, None, START_MS + 5_000, State.DELAYED))
+    driver.ask(P, commands.Change("q", ["a"], None, None, START_MS + 5_000, State.DELAYED))
     driver.pass_time(4.9)
     assert driver.counts("q") == {"delayed": 1}
     driver.pass_time(0.1)

@@ -484,9 +484,9 @@ def test_promote_priority_and_delay_of_waiting_jobs(driver: Driver) -> None:
     driver.add(P, "q", "a", "b")
     driver.add(P, "q", "later", run_at_ms=START_MS + 60_000)
     assert driver.ask(P, commands.Promote("q", ["later"])) == []
-    change = commands.Change("q", "later", -1, None, None, None)
-    assert driver.ask(P, change) is None
-    driver.ask(P, commands.Change("q", "a", None, None, START_MS + 1_000, None))
+    change = commands.Change("q", ["later"], -1, None, None, None)
+    assert driver.ask(P, change) == []
+    driver.ask(P, commands.Change("q", ["a"], None, None, START_MS + 1_000, None))
     driver.subscribe(W, "q", credit=9)
     assert ids_of(driver.take(W)) == ["later", "b"]
     driver.pass_time(1)

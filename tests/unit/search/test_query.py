@@ -1,7 +1,9 @@
 """The query language: what texts mean, and that nothing but QueryError comes out."""
 
+import re
+
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from holdfastd.engine.model import FailReason, State
@@ -166,28 +168,30 @@ def test_the_canonical_text(text: str, canonical: str) -> None:
 
 CHARACTERS = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
 PIECES = st.text(st.one_of(st.sampled_from('ab1.-"\\ ,*:<>=data\n'), CHARACTERS), max_size=8)
-VALUES = st.one_of(
-    PIECES.map(quoted),
-    PIECES,
-    st.sampled_from(
-        "1 -1 1.5 -0 1e5 1..2 ..5 3.. 1h -1h +2d 2026-11-01 2026-11-01T10:00+01:00 now today true "
-        "null failed dead crashed a* *a* 1970-01-01 9999-12-31 1h..2d 007 x..y".split()
-    ),
-)
+SAMPLES = [
+    *("1", "-1", "1.5", "-0", "1e5", "007", "1..2", "..5", "3..", "x..y", "a*", "*a*"),
+    *("1h", "-1h", "+2d", "1h..2d", "now", "today", "2026-11-01", "2026-11-01T10:00+01:00"),
+    *("1970-01-01", "9999-12-31", "true", "null", "failed", "dead", "crashed"),
+]
+VALUES = st.one_of(PIECES.map(quoted), PIECES, st.sampled_from(SAMPLES))
+PATHS = ["data", "data.a", "data.*.b", 'data."x y".0']
 NAMES = st.one_of(
-    st.sampled_from(
-        "state queue name id tag worker error reason priority attempts created started finished "
-        'due age task data.a data.*.b data."x y".0 data'.split()
-        + [""]
-    ),
-    PIECES,
+    st.sampled_from([*(field.value for field in Field), *PATHS, "age", "task", ""]), PIECES
 )
-TERMS = st.builds(
-    lambda sign, name, operator, values: f"{sign}{name}{operator}{','.join(values)}",
-    st.sampled_from(["", "-"]),
-    NAMES,
-    st.sampled_from([":", ":", ":", ">", ">=", "<", "<=", ":>=", "=", ""]),
-    st.lists(VALUES, max_size=3),
+GOOD = [
+    *("state:failed,done", "-reason:crashed", "queue:a*,b", 'name:"a b"', "id:x", "tag:a,b"),
+    *("worker:*w", "error:oops", "priority<-1", "attempts:1,3..", "created:1h", "started<now"),
+    *("finished:today..", "due:1h", "age>1h", "data.a.0:1,x", "data.*.b>=2", "word"),
+]
+TERMS = st.one_of(
+    st.sampled_from(GOOD),
+    st.builds(
+        lambda sign, name, operator, values: f"{sign}{name}{operator}{','.join(values)}",
+        st.sampled_from(["", "-"]),
+        NAMES,
+        st.sampled_from([":", ":", ":", ">", ">=", "<", "<=", ":>=", "=", ""]),
+        st.lists(VALUES, max_size=3),
+    ),
 )
 TEXTS = st.one_of(st.lists(TERMS, max_size=4).map(" ".join), st.text(max_size=60))
 
@@ -199,28 +203,45 @@ TEXTS = st.one_of(st.lists(TERMS, max_size=4).map(" ".join), st.text(max_size=60
 def test_no_text_makes_it_raise_anything_else_and_canonical_texts_say_the_same(
     text: str, now_ms: int
 ) -> None:
-    try:
-        query = parse(text, now_ms)
-    except QueryError as error:
-        assert 0 <= error.at <= len(text)
-        assert error.text
-        assert error.advice
-        assert "\n" not in error.advice
+    found = parsed(text, now_ms)
+    if isinstance(found, QueryError):
+        assert 0 <= found.at <= len(text)
+        assert found.text
+        assert found.advice
+        assert "\n" not in found.advice
     else:
-        canonical = str(query)
-        assert parse(canonical, now_ms + 86_400_000) == query
+        canonical = str(found)
+        assert parse(canonical, now_ms + 86_400_000) == found
         assert str(parse(canonical, 0)) == canonical
 
 
-@given(st.lists(TERMS, min_size=1, max_size=4))
-def test_most_texts_of_the_strategy_are_no_dead_ends(texts: list[str]) -> None:
-    """A twin of the test above: it sees real terms, not refusals alone."""
-    for text in ("state:failed", *texts):
-        try:
-            query = parse(text, NOW_MS)
-        except QueryError:
-            continue
-        assert parse(f"{query} state:failed", NOW_MS).terms
+def parsed(text: str, now_ms: int) -> Query | QueryError:
+    try:
+        return parse(text, now_ms)
+    except QueryError as error:
+        return error
+
+
+def test_the_strategy_makes_queries_and_not_refusals_alone() -> None:
+    """A twin of the test above, which would hold for a parser that refuses everything."""
+    fields = set()
+
+    @settings(max_examples=300, database=None)
+    @given(TEXTS)
+    def look(text: str) -> None:
+        found = parsed(text, NOW_MS)
+        if isinstance(found, Query):
+            fields.update(term.field for term in found.terms)
+
+    look()
+    assert len(fields) > 10
+
+
+@given(st.lists(st.sampled_from(["a", "b", "ab", "*"]), max_size=6), st.text("ab", max_size=8))
+def test_a_pattern_fits_what_a_regular_expression_does(parts: list[str], text: str) -> None:
+    pattern = one(f"name:x{''.join(parts)}").patterns[0]
+    expression = "".join(".*" if part == "*" else part for part in ["x", *parts])
+    assert pattern.fits(f"x{text}") == bool(re.fullmatch(expression, f"x{text}"))
 
 
 # ---- errors --------------------------------------------------------------------------------------

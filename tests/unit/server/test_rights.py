@@ -48,7 +48,11 @@ EXAMPLES: Final[dict[type[Any], Any]] = {
     wire.Remove: wire.Remove(1, "mail", ["a"]),
     wire.Promote: wire.Promote(1, "mail", ["a"]),
     wire.Retry: wire.Retry(1, "mail", ["a"]),
-    wire.Change: wire.Change(1, "mail", "a", {"priority": 1}),
+    wire.Change: wire.Change(1, "mail", ["a"], {"priority": 1}),
+    wire.Cancel: wire.Cancel(1, "mail", ["a"]),
+    wire.Move: wire.Move(1, "mail", ["a"], "mail2"),
+    wire.Edit: wire.Edit(1, "mail", "a", b"x"),
+    wire.Explain: wire.Explain(1, "mail", "a"),
     wire.Pause: wire.Pause(1, "mail"),
     wire.Resume: wire.Resume(1, "mail"),
     wire.Configure: wire.Configure(1, "mail", {}),
@@ -69,7 +73,9 @@ def test_every_message_of_a_client_is_in_the_table_and_no_other() -> None:
 def test_every_message_that_names_a_queue_is_judged_by_it() -> None:
     for kind, right in RIGHTS.items():
         if "queue" in kind._fields:
-            assert right.scope in (Scope.QUEUE, Scope.LISTING), kind
+            is_moving = "target" in kind._fields
+            allowed = {Scope.BOTH} if is_moving else {Scope.QUEUE, Scope.LISTING}
+            assert right.scope in allowed, kind
         elif "queues" in kind._fields:
             assert right.scope is Scope.QUEUES, kind
         else:
@@ -124,6 +130,14 @@ def test_one_forbidden_queue_refuses_a_subscription() -> None:
         rights.check(wire.Subscribe(1, ["mail", "other"], 1))
     with pytest.raises(Refusal, match="SUBSCRIBE is for worker, admin: this key is for producer"):
         Rights(frozenset({Role.PRODUCER}), ("*",)).check(wire.Subscribe(1, [], 1))
+
+
+def test_a_move_needs_the_right_to_both_queues() -> None:
+    rights = Rights(frozenset({Role.OPERATOR}), ("mail*",))
+    rights.check(wire.Move(1, "mail", ["a"], "mail2"))
+    for source, target in (("mail", "other"), ("other", "mail")):
+        with pytest.raises(Refusal, match=r"for the queues mail\*, not for 'other'"):
+            rights.check(wire.Move(1, source, ["a"], target))
 
 
 def test_what_is_remembered_of_many_queues_is_bounded_and_right() -> None:
@@ -213,7 +227,7 @@ async def test_every_command_is_open_to_its_roles_and_closed_to_the_others(
 
 @pytest.mark.parametrize(
     "kind",
-    [kind for kind in EXAMPLES if RIGHTS[kind].scope in (Scope.QUEUE, Scope.QUEUES, Scope.LISTING)],
+    [kind for kind in EXAMPLES if RIGHTS[kind].scope not in (Scope.CONNECTION, Scope.LEASES)],
     ids=lambda kind: kind.__name__,
 )
 async def test_every_command_about_a_queue_is_closed_to_keys_for_others(
