@@ -281,6 +281,7 @@ class Daemon:
         settings = plan.config
         logs.set_up(settings.log.level, settings.log.format)
         self._listener.configure(listener_settings(settings))
+        self._guard.policy = http_policy(settings)
         if any(path.startswith("backup.") for path in plan.changed):
             self._back_up(tasks)
 
@@ -306,6 +307,11 @@ class Daemon:
 def http_policy(settings: config.Config) -> Policy:
     http = settings.http
     return Policy(
+        is_read_only=http.read_only,
+        redact=http.redact,
+        hides_data=http.hide_data,
+        hosts=frozenset(http.hosts),
+        path_prefix=http.path_prefix,
         is_key_required=exposure.is_key_required(settings, http.listen),
         has_tls=exposure.http_has_tls(settings),
     )

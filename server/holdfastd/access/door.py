@@ -96,7 +96,7 @@ class Door:
                 ) from None
         else:
             self._has_file = True
-        if self._is_key_required and not self._valid():
+        if (self._is_key_required or self._is_http_key_required) and not self._valid():
             text = f"no key of {self._path} is valid: nobody can come in until one is created"
             logs.event(log, logging.WARNING, "no_valid_key", text)
 

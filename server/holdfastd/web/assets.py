@@ -7,6 +7,7 @@ There are 60 KB of them at most, compressed, which a test holds.
 
 import gzip
 import hashlib
+import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,6 +26,10 @@ TYPES: Final = {
 KEPT: Final = "public, max-age=31536000, immutable"
 """A year is what the field says for "for good" (RFC 9111 has no word for it)."""
 DIGEST_LENGTH: Final = 12
+VENDOR: Final = "vendor"
+"""Files of others are served byte for byte."""
+_COMMENT: Final = re.compile(r"^ *//.*\n|^ */\*[^*]*\*/\n|^ +", re.MULTILINE)
+"""Lines that are nothing else, and indentation: a tenth of our own files, packed."""
 
 
 class Asset(NamedTuple):
@@ -75,6 +80,11 @@ class Assets:
 
 
 def _read(path: Path) -> Asset:
-    plain = path.read_bytes()
+    plain = path.read_bytes() if path.parent.name == VENDOR else _lean(path.read_text()).encode()
     # Without a time in it, the same file gives the same bytes.
     return Asset(TYPES[path.suffix], plain, gzip.compress(plain, mtime=0))
+
+
+def _lean(text: str) -> str:
+    """Without comments and indentation, which browsers do not need."""
+    return _COMMENT.sub("", text)

@@ -89,6 +89,11 @@ class Guard:
         return True
 
     @property
+    def cookie(self) -> str:
+        """The name of the session's cookie."""
+        return self._sessions.cookie
+
+    @property
     def is_read_only(self) -> bool:
         return self.policy.is_read_only
 

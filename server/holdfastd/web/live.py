@@ -12,11 +12,12 @@ find them. hx-sse puts each part into the element of its id, by morphing.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -25,8 +26,6 @@ from holdfastd.access.rights import Identity
 
 Make: TypeAlias = Callable[[Identity, Mapping[str, str]], Awaitable[dict[str, str]]]
 """Who looks and the query of /live -> HTML by the id of the element that it fills."""
-Identify: TypeAlias = Callable[[Request], Awaitable[Identity]]
-"""Raises Refusal."""
 
 TICK_S: Final = 1.0
 QUIET_S: Final = 20.0
@@ -65,6 +64,15 @@ class _Watched:
         self._parts: dict[str, _Part] = {}
         self._messages: dict[int, bytes] = {}
         """By the version that a client has, what brings it to this one."""
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """By one more, for as long as this lasts."""
+        self.watchers += 1
+        try:
+            yield
+        finally:
+            self.watchers -= 1
 
     async def refresh(self, monotonic: Callable[[], float]) -> None:
         """Make it again if that was a second ago; together with all who ask meanwhile."""
@@ -109,14 +117,24 @@ def event(parts: Mapping[str, str]) -> bytes:
     return ("".join(lines) + "\n").encode()
 
 
+class Gate(Protocol):
+    """Of `web.guard`, what a stream asks."""
+
+    async def identify(self, request: HTTPConnection) -> Identity:
+        """Raises Refusal."""
+
+    def stream(self, request: HTTPConnection, identity: Identity) -> AbstractContextManager[None]:
+        """For as long as it is open. Raises Refusal: this client has too many."""
+
+
 class Live:
     """Attributes:
     topics: by name; pages add theirs.
     """
 
-    def __init__(self, identify: Identify, monotonic: Callable[[], float]):
+    def __init__(self, guard: Gate, monotonic: Callable[[], float]):
         self.topics: dict[str, Make] = {}
-        self._identify = identify
+        self._guard = guard
         self._monotonic = monotonic
         self._watched: dict[object, _Watched] = {}
         self._stopping = asyncio.Event()
@@ -135,7 +153,7 @@ class Live:
 
     async def _serve(self, request: Request) -> Response:
         """Raises Refusal: who asks may not see it."""
-        identity = await self._identify(request)
+        identity = await self._guard.identify(request)
         query = dict(request.query_params)
         make = self.topics.get(query.get("topic", ""))
         if make is None:
@@ -145,7 +163,9 @@ class Live:
         watched = self._watched_by(identity, query, make)
         await watched.refresh(self._monotonic)
         return StreamingResponse(
-            self._stream(request, watched), headers=_HEADERS, media_type="text/event-stream"
+            self._stream(request, identity, watched),
+            headers=_HEADERS,
+            media_type="text/event-stream",
         )
 
     def _watched_by(self, identity: Identity, query: dict[str, str], make: Make) -> _Watched:
@@ -160,25 +180,29 @@ class Live:
     def _forget_unwatched(self) -> None:
         self._watched = {key: each for key, each in self._watched.items() if each.watchers}
 
-    async def _stream(self, request: Request, watched: _Watched) -> AsyncIterator[bytes]:
-        watched.watchers += 1
+    async def _stream(
+        self, request: Request, identity: Identity, watched: _Watched
+    ) -> AsyncIterator[bytes]:
         try:
-            version, said_at = 0, self._monotonic()
-            while not self._stopping.is_set():
-                await watched.refresh(self._monotonic)
-                message = watched.since(version)
-                version = watched.version
-                if not message and self._monotonic() - said_at >= QUIET_S:
-                    await self._identify(request)
-                    message = _ALIVE
-                if message:
-                    said_at = self._monotonic()
+            with watched.watched(), self._guard.stream(request, identity):
+                async for message in self._messages(request, watched):
                     yield message
-                await self._wait(watched.fresh_until - self._monotonic())
         except Refusal:
-            return  # the key is gone, or the daemon goes down: asking again tells which
-        finally:
-            watched.watchers -= 1
+            return  # the key is gone, or has too many: asking again tells which
+
+    async def _messages(self, request: Request, watched: _Watched) -> AsyncIterator[bytes]:
+        version, said_at = 0, self._monotonic()
+        while not self._stopping.is_set():
+            await watched.refresh(self._monotonic)
+            message = watched.since(version)
+            version = watched.version
+            if not message and self._monotonic() - said_at >= QUIET_S:
+                await self._guard.identify(request)
+                message = _ALIVE
+            if message:
+                said_at = self._monotonic()
+                yield message
+            await self._wait(watched.fresh_until - self._monotonic())
 
     async def _wait(self, seconds: float) -> None:
         """Or less: until the streams are to end."""

@@ -1,12 +1,13 @@
 """The streams of open pages: one making for all who watch, and nothing for nobody."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import ErrorCode
@@ -47,17 +48,37 @@ def request(topic: str = "overview", more: str = "") -> Request:
     return Request(scope)
 
 
-async def anybody(request: Request) -> Identity:
+async def anybody(request: HTTPConnection) -> Identity:
     return ANYBODY
+
+
+Identify = Callable[[HTTPConnection], Awaitable[Identity]]
+
+
+class Gate:
+    """Lets in whom `identify` knows, each with so many streams."""
+
+    def __init__(self, identify: Identify) -> None:
+        self._identify = identify
+        self.streams = 0
+
+    async def identify(self, request: HTTPConnection) -> Identity:
+        return await self._identify(request)
+
+    @contextmanager
+    def stream(self, request: HTTPConnection, identity: Identity) -> Iterator[None]:
+        self.streams += 1
+        yield
+        self.streams -= 1
 
 
 class Watching:
     """A Live on a clock of its own, and who watches it."""
 
-    def __init__(self, identify: Callable[[Request], Awaitable[Identity]] = anybody) -> None:
+    def __init__(self, identify: Identify = anybody) -> None:
         self.clock = Clock()
         self.pages = Pages()
-        self.live = Live(identify, self.clock)
+        self.live = Live(Gate(identify), self.clock)
         self.live.topics["overview"] = self.pages
 
     async def watch(self, asked: Request | None = None) -> AsyncIterator[bytes]:
@@ -93,7 +114,7 @@ async def test_a_hundred_who_watch_cost_one_making_and_get_the_same_bytes() -> N
 
 
 async def test_those_with_other_rights_or_another_query_have_a_making_of_their_own() -> None:
-    async def identify(request: Request) -> Identity:
+    async def identify(request: HTTPConnection) -> Identity:
         pattern = request.query_params.get("as", "*")
         return Identity(pattern, "", Rights(frozenset({Role.OPERATOR}), (pattern,)))
 
@@ -167,7 +188,7 @@ async def test_streams_end_at_once_when_the_daemon_stops() -> None:
 async def test_a_stream_without_news_says_that_it_is_alive_and_ends_when_its_key_is_gone() -> None:
     is_gone = False
 
-    async def identify(request: Request) -> Identity:
+    async def identify(request: HTTPConnection) -> Identity:
         if is_gone:
             raise Refusal(ErrorCode.NOT_AUTHENTICATED, "no such key")
         return ANYBODY

@@ -26,6 +26,7 @@ from holdfastd.web.pages.server import Server
 from holdfastd.web.pages.site import Site
 from holdfastd.web.pages.words import page_url
 from holdfastd.web.pages.workers import Workers
+from holdfastd.web.safe.login import Login
 from holdfastd.web.safe.refusing import headers_of, refused, status_of
 
 Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
@@ -35,7 +36,13 @@ _NOT_PAGES = ("/api/", "/metrics", "/live", "/static/", "/livez", "/readyz", "/e
 
 def routes(site: Site, assets: Assets, monotonic: Callable[[], float]) -> list[BaseRoute]:
     past = History(site, monotonic)
+
+    async def show_login(request: Request, error: str, following: str, status: int) -> Response:
+        values = {"error": error, "next": following}
+        return await site.rendering.page(request, None, "login.html", status=status, **values)
+
     parts = (
+        Login(site.guard, show_login),
         Overview(site, past),
         Queues(site, past),
         Queue(site, past),

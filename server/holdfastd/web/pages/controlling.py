@@ -13,8 +13,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from holdfastd.access.rights import Identity
+from holdfastd.inside import CommandRefused
 from holdfastd.web.guard import Need
-from holdfastd.web.inside import CommandRefused
 from holdfastd.web.pages import controls
 from holdfastd.web.pages.controls import Control
 from holdfastd.web.pages.errors import is_from_htmx, toast
@@ -72,7 +72,7 @@ class Controlling:
         if request.method != "POST":
             return await self._ask(request, identity, control, told, back)
         try:
-            params = control.params(form)
+            params = control.params(told, form)
             target = told["session"] if "session" in told else told["name"]
             kind = request.path_params["kind"]
             result = await self._site.acting.act(identity, kind, target, params)
@@ -93,7 +93,7 @@ class Controlling:
         """error: what is wrong with what was typed; "" = nothing was yet."""
         asked = control.ask(told).with_typed(typed or {})
         key = "session" if "session" in told else "queue"
-        values = {
+        values: dict[str, Any] = {
             "title": asked.title,
             "asked": asked,
             "action": request.url.path,

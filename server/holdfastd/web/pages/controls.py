@@ -45,8 +45,8 @@ class Control:
     said: str
     """With {name} and {done}."""
     is_destroying: bool = False
-    params: Callable[[Mapping[str, str]], dict[str, Any]] = lambda form: {}
-    """From the form. Raises FieldError."""
+    params: Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, Any]] = lambda told, form: {}
+    """From what it is about, and the form. Raises FieldError."""
 
 
 def jobs(count: int) -> str:
@@ -105,6 +105,12 @@ def _ask_obliterate(queue: Mapping[str, Any]) -> Asked:
     )
 
 
+def _with_its_name(queue: Mapping[str, Any], form: Mapping[str, str]) -> dict[str, Any]:
+    if form.get("typed", "").strip() != queue["name"]:
+        raise fields.FieldError(f"Type {queue['name']} to delete it: nothing was done.")
+    return {}
+
+
 def _literally(name: str) -> str:
     """As a regular expression of HTML (the flag v), in which these stand for something."""
     return "".join(f"\\{each}" if each in ".-" else each for each in name)
@@ -151,7 +157,7 @@ def _text(value: int | None) -> str:
     return "" if value is None else str(value)
 
 
-def _limits(form: Mapping[str, str]) -> dict[str, Any]:
+def _limits(told: Mapping[str, Any], form: Mapping[str, str]) -> dict[str, Any]:
     concurrency, limit = _whole(form, "concurrency", 0), _whole(form, "limit", 1)
     if limit is None:
         return {"concurrency": concurrency, "rate": None}
@@ -166,9 +172,13 @@ def _whole(form: Mapping[str, str], name: str, least: int) -> int | None:
     return fields.whole(text, least, LIMIT_MAX) if text else None
 
 
+def _name(worker: Mapping[str, Any]) -> str:
+    return worker["name"] or "the worker"
+
+
 def _ask_quiet(worker: Mapping[str, Any]) -> Asked:
     return Asked(
-        f"Quiet {worker['name']}?",
+        f"Quiet {_name(worker)}?",
         f"It takes no more jobs, and finishes what it runs: {jobs(len(worker['running']))}. It "
         "stays connected, and can be resumed.",
         "Quiet",
@@ -176,12 +186,12 @@ def _ask_quiet(worker: Mapping[str, Any]) -> Asked:
 
 
 def _ask_unquiet(worker: Mapping[str, Any]) -> Asked:
-    return Asked(f"Resume {worker['name']}?", "It takes jobs again.", "Resume")
+    return Asked(f"Resume {_name(worker)}?", "It takes jobs again.", "Resume")
 
 
 def _ask_stop(worker: Mapping[str, Any]) -> Asked:
     return Asked(
-        f"Stop {worker['name']}?",
+        f"Stop {_name(worker)}?",
         f"It finishes what it runs within its drain timeout ({jobs(len(worker['running']))}), "
         "gives back the rest, and ends.",
         "Stop the worker",
@@ -198,9 +208,14 @@ QUEUES: Final = {
         _ask_drain,
         "{name} is drained: {done} removed.",
         is_destroying=True,
-        params=lambda form: {"delayed": True},
+        params=lambda told, form: {"delayed": True},
     ),
-    "obliterate": Control(_ask_obliterate, "{name} is deleted, with {done}.", is_destroying=True),
+    "obliterate": Control(
+        _ask_obliterate,
+        "{name} is deleted, with {done}.",
+        is_destroying=True,
+        params=_with_its_name,
+    ),
 }
 WORKERS: Final = {
     "quiet": Control(_ask_quiet, "{name} takes no more jobs."),

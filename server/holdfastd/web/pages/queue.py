@@ -34,10 +34,10 @@ class Queue:
         site.live.topics["queue"] = self.parts
 
     def routes(self) -> list[Route]:
-        return [Route("/queues/{name}", self.show)]
+        return [Route("/queues/{queue}", self.show)]
 
     async def show(self, request: Request) -> Response:
-        site, name = self._site, request.path_params["name"]
+        site, name = self._site, request.path_params["queue"]
         identity = await site.guard.identify(request)
         values = await self._values(identity, name, request.query_params)
         state = request.query_params.get("state", "")

@@ -187,5 +187,5 @@ class _Line:
 
     def measured(self, kind: str, percentile: str) -> list[float | None]:
         """None where nothing was."""
-        found = (self._by_time.get(at_ms) for at_ms in self.times_ms)
-        return [point and (point[kind] or {}).get(percentile) for point in found]
+        measured = (self._by_time.get(at_ms, {}).get(kind) or {} for at_ms in self.times_ms)
+        return [each.get(percentile) for each in measured]

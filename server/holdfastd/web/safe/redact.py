@@ -10,7 +10,7 @@ are.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from holdfast.wire.checks import Refusal, shown
@@ -23,6 +23,9 @@ HIDDEN: Final = "[hidden]"
 DEPTH_MAX: Final = 100
 """What lies deeper is not shown where anything is to be hidden: nobody reads that far, and Python
 itself counts the levels of a recursion. Arbitrary."""
+PATH_LENGTH_MAX: Final = 2_000
+"""The same for what lies under longer names: a hundred thousand paths of a megabyte each would keep
+the daemon busy for minutes. Arbitrary."""
 UNREADABLE: Final = "$raw"
 """The key under which data that is no msgpack is shown (`jsonable`): its keys are unknown."""
 
@@ -105,20 +108,9 @@ class Redactor:
         for key, inner in value.items():
             name = _text(key)
             inside = f"{path}.{name}" if path else name
-            is_hidden = self._hides(name, inside)
+            is_hidden = len(inside) > PATH_LENGTH_MAX or self._hides(name, inside)
             found[key] = REDACTED if is_hidden else self._redacted(inner, inside, depth + 1)
         return found
-
-
-def check_pattern(pattern: str) -> str:
-    """Raises ValueError."""
-    if pattern and pattern.isprintable() and len(pattern) <= PATTERN_LENGTH_MAX:
-        return pattern
-    raise ValueError(f"{shown(pattern)} is no pattern of keys")
-
-
-PATTERN_LENGTH_MAX: Final = 256
-"""Arbitrary."""
 
 
 def _text(key: object) -> str:
@@ -126,7 +118,7 @@ def _text(key: object) -> str:
     return key.decode(errors="replace") if isinstance(key, bytes) else str(key)
 
 
-def _matcher(patterns: Iterable[str]) -> Any:
+def _matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
     parts = [re.escape(pattern).replace(r"\*", ".*") for pattern in patterns]
     if not parts:
         return lambda text: False

@@ -3,7 +3,8 @@
 Pages put their own in its place where a person asks (a page, or the way to /login).
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -30,8 +31,24 @@ _STATUS: Final = {
 }
 
 
+def path_of(scope: Mapping[str, Any]) -> str:
+    """Without the prefix, as Starlette's routes take it: a proxy may have removed it, or not."""
+    path: str = scope["path"]
+    rest = path.removeprefix(scope.get("root_path", ""))
+    return rest if rest.startswith("/") else path
+
+
+class WrongType(Refusal):
+    """The body is of a media type that is not taken here."""
+
+    def __init__(self, message: str):
+        super().__init__(ErrorCode.BAD_REQUEST, message)
+
+
 def status_of(refusal: Refusal) -> int:
     """What is in no table is the request's own fault."""
+    if isinstance(refusal, WrongType):
+        return 415
     return _STATUS.get(refusal.code, 400)
 
 
@@ -45,11 +62,16 @@ def headers_of(refusal: Refusal) -> dict[str, str]:
     return headers
 
 
+async def gone(request: Request, error: Exception) -> Response:
+    """The answer to one who went away while he sent his request; nobody reads it."""
+    return Response(status_code=400)
+
+
 async def refused(request: Request, error: Exception) -> Response:
     """An exception handler of Starlette."""
     assert isinstance(error, Refusal)
     status, headers = status_of(error), headers_of(error)
-    if API in request.url.path:
+    if path_of(request.scope).startswith(API):
         said = {"code": error.code.name, "message": error.message}
         return JSONResponse({"error": said}, status, headers)
     return PlainTextResponse(f"{error.message}\n", status, headers)
