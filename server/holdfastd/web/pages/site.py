@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from holdfastd.web.acting.acting import Acting
+    from holdfastd.web.adding import Adding
     from holdfastd.web.board import Board
     from holdfastd.web.guard import Guard
     from holdfastd.web.live import Live
@@ -15,6 +16,7 @@ class Site(NamedTuple):
     board: "Board"
     guard: "Guard"
     acting: "Acting"
+    adding: "Adding"
     rendering: "Rendering"
     live: "Live"
     now_ms: Callable[[], int]
