@@ -176,20 +176,6 @@ class Texts:
         return self.check([each.strip() for each in text.split(",")] if text.strip() else [])
 
 
-class PathPrefix:
-    allowed = '"" or a path, such as "/holdfast"'
-
-    _FORM: Final = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", re.ASCII)
-
-    def check(self, value: object) -> str:
-        if isinstance(value, str) and self._FORM.fullmatch(value):
-            return value
-        raise ValueError
-
-    def parse(self, text: str) -> str:
-        return self.check(text)
-
-
 # ---- the keys ------------------------------------------------------------------------------------
 
 
@@ -252,8 +238,6 @@ class Http:
     hosts: tuple[str, ...] = key([], Texts("host names", "queue.example", HOST, is_lowered=True))
     """By which it may be asked for where no key is required, besides loopback ones; without
     ports."""
-    path_prefix: str = key("", PathPrefix())
-    """In front of each path, behind a proxy that serves other things too."""
     read_only: bool = key(False, Switch())
     """Nobody changes anything by HTTP, whatever the key."""
     hide_data: bool = key(False, Switch())

@@ -311,7 +311,6 @@ def http_policy(settings: config.Config) -> Policy:
         redact=http.redact,
         hides_data=http.hide_data,
         hosts=frozenset(http.hosts),
-        path_prefix=http.path_prefix,
         is_key_required=exposure.is_key_required(settings, http.listen),
         has_tls=exposure.http_has_tls(settings),
     )

@@ -232,7 +232,7 @@ def test_a_drain_says_how_many_it_takes_and_a_deletion_wants_the_name(
         assert "Remove 12 jobs" in asked.text
         drained = browser.submit(asked, asked.form("/do/queues/drain"))
         assert drained.url == "/queues/doomed"
-        until(lambda: queue.counts().waiting == 0)
+        until(lambda: queue.counts()["waiting"] == 0)
         asked = browser.get("/do/queues/obliterate?queue=doomed")
         form = asked.form("/do/queues/obliterate")
         assert browser.submit(asked, form, typed="dooomed").status == 400

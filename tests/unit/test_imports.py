@@ -44,6 +44,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.observed",
     ),
     "holdfastd.store": ("holdfastd.store", "holdfastd.engine"),
+    "holdfastd.search": (
+        "holdfastd.search",
+        "holdfastd.store",
+        "holdfastd.engine",
+        "holdfastd.clock",
+    ),
     "holdfastd.pipeline": (
         "holdfastd.engine",
         "holdfastd.store.base",
@@ -69,6 +75,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.web",
         "holdfastd.access",
         "holdfastd.clock",
+        "holdfastd.logs",
         "holdfastd.engine",
         "holdfastd.store.base",
         "holdfastd.pipeline",

@@ -199,7 +199,7 @@ def paths_of(
     if is_by_states and began != _SEQ:
         paths = _by_states(query, scope)
         is_among = began in [path.name for path in paths]
-        if is_among or max(len(path.streams) for path in paths) <= STREAMS_MAX:
+        if is_among or all(len(path.streams) <= STREAMS_MAX for path in paths):
             return paths
     return [_by_seq(connection, query, scope)]
 
@@ -324,10 +324,10 @@ def _by_worker(query: Query, scope: Scope) -> list[Path]:
 
 def _with_attempts(scope: Scope) -> Path:
     table = (
-        "(SELECT DISTINCT seq FROM attempt WHERE {range}) AS source "
+        "(SELECT DISTINCT source.seq FROM attempt AS source WHERE {range}) AS source "
         "CROSS JOIN job ON job.seq = source.seq"
     )
-    return Path(_SEQ, table, _where(scope), ("seq",))
+    return Path(_SEQ, table, _where(scope), ("source.seq",))
 
 
 def _by_word(connection: sqlite3.Connection, query: Query, scope: Scope) -> list[Path]:

@@ -66,6 +66,18 @@ class Guard:
         record = self._sessions.owner_of(value, self._door.good_record)
         return None if record is None else identity_of(record)
 
+    def begin_session(self, key: str, host: str) -> str:
+        """What the session's cookie is for a person who gives this key.
+
+        Raises:
+            Refusal: as `identify`; it does not show the key.
+        """
+        identity = self._door.admit_key(key, host)
+        record = self._door.good_record(identity.key_id)
+        if record is None:  # within this very moment
+            raise Refusal(ErrorCode.NOT_AUTHENTICATED, f"key {identity.key_id} was revoked")
+        return self._sessions.begin(record)
+
     def require(self, identity: Identity, need: Need, queue: str | None = None) -> None:
         """queue: None = any; lists leave out those for which `identity.allows_queue` says no.
 

@@ -166,7 +166,7 @@ def test_the_canonical_text(text: str, canonical: str) -> None:
     assert str(parse(text, NOW_MS)) == canonical
 
 
-CHARACTERS = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 PIECES = st.text(st.one_of(st.sampled_from('ab1.-"\\ ,*:<>=data\n'), CHARACTERS), max_size=8)
 SAMPLES = [
     *("1", "-1", "1.5", "-0", "1e5", "007", "1..2", "..5", "3..", "x..y", "a*", "*a*"),
@@ -224,7 +224,7 @@ def parsed(text: str, now_ms: int) -> Query | QueryError:
 
 def test_the_strategy_makes_queries_and_not_refusals_alone() -> None:
     """A twin of the test above, which would hold for a parser that refuses everything."""
-    fields = set()
+    fields: set[Field] = set()
 
     @settings(max_examples=300, database=None)
     @given(TEXTS)

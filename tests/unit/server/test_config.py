@@ -177,11 +177,6 @@ def test_a_list_stands_with_commas_in_the_environment() -> None:
         ("hosts", "a", 'a list of host names, such as ["queue.example"]'),
         ("redact", [""], 'a list of patterns of keys, such as ["*.secret"]'),
         ("redact", [1], 'a list of patterns of keys, such as ["*.secret"]'),
-        ("path_prefix", "queue", '"" or a path, such as "/holdfast"'),
-        ("path_prefix", "/queue/", '"" or a path, such as "/holdfast"'),
-        ("path_prefix", "//queue", '"" or a path, such as "/holdfast"'),
-        ("path_prefix", "/..", '"" or a path, such as "/holdfast"'),
-        ("path_prefix", '/"><b>', '"" or a path, such as "/holdfast"'),
     ],
 )
 def test_what_is_wrong_about_the_http_port_is_told(name: str, wrong: object, allowed: str) -> None:
@@ -195,7 +190,6 @@ def test_flattened_settings_read_back_are_the_same() -> None:
         "data.dir": "/x/y",
         "log.format": "json",
         "http.hosts": "a,b",
-        "http.path_prefix": "/a/b",
     }
     config = load(None, {}, flags)
     tree: dict[str, dict[str, object]] = {}

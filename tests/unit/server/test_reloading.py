@@ -34,7 +34,6 @@ OTHERS: dict[str, str] = {
     "http.listen": "127.0.0.1:2",
     "http.tls": "off",
     "http.hosts": "a.example",
-    "http.path_prefix": "/queue",
     "http.read_only": "true",
     "http.hide_data": "true",
     "http.redact": "password,*.secret",

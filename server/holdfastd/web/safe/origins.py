@@ -34,7 +34,6 @@ def check(method: str, path: str, headers: Headers, policy: Policy, *, has_sessi
     """Whether a route may see this request at all.
 
     Args:
-        path: without the prefix.
         has_session: it has a cookie of a session, which browsers add of themselves.
 
     Raises:

@@ -13,8 +13,6 @@ class Policy(NamedTuple):
     hosts: frozenset[str] = frozenset()
     """Names by which this port may be asked for, in lower case, besides loopback ones."""
     is_key_required: bool = False
-    path_prefix: str = ""
-    """In front of each path, such as "/holdfast"; "" = none."""
     has_tls: bool = False
 
 

@@ -11,7 +11,7 @@ are.
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from holdfast.wire.checks import Refusal, shown
 from holdfast.wire.constants import ErrorCode
@@ -26,8 +26,15 @@ itself counts the levels of a recursion. Arbitrary."""
 PATH_LENGTH_MAX: Final = 2_000
 """The same for what lies under longer names: a hundred thousand paths of a megabyte each would keep
 the daemon busy for minutes. Arbitrary."""
+READINGS_MAX: Final = 1_000
+"""Of a path with numbers in it; one with more is not searched for. Arbitrary."""
 UNREADABLE: Final = "$raw"
 """The key under which data that is no msgpack is shown (`jsonable`): its keys are unknown."""
+
+_INDEX: Final = re.compile("[0-9]+", re.ASCII)
+
+SearchPath: TypeAlias = tuple[str | None, ...]
+"""Keys, and places in lists, from outside in, as a query has them; None = any of them."""
 
 
 class Redactor:
@@ -54,26 +61,30 @@ class Redactor:
             return REDACTED
         return self._redacted(value, "", 0)
 
-    def check_search(self, paths: Iterable[str]) -> None:
-        """Whether jobs may be looked for by what is at these paths in their data, such as
-        "user.id": what is found tells what is there.
+    def check_search(self, paths: Iterable[SearchPath]) -> None:
+        """Whether jobs may be looked for by what is at these paths in their data: what is found
+        tells what is there.
 
         Raises:
             Refusal: FORBIDDEN.
         """
         for path in paths:
-            if self.hides_all:
+            why = self._why_not_searched(path)
+            if why:
+                told = ".".join("*" if key is None else key for key in path)
                 raise Refusal(
-                    ErrorCode.FORBIDDEN,
-                    f"data.{shown(path)[1:-1]} cannot be searched for: data is shown to operators "
-                    "and admins only here (http.hide_data)",
+                    ErrorCode.FORBIDDEN, f"data.{shown(told)[1:-1]} cannot be searched for: {why}"
                 )
-            if self._is_hidden_path(path):
-                raise Refusal(
-                    ErrorCode.FORBIDDEN,
-                    f"data.{shown(path)[1:-1]} cannot be searched for: it is hidden here "
-                    "(http.redact)",
-                )
+
+    def _why_not_searched(self, path: SearchPath) -> str:
+        """Empty = it may be."""
+        if self.hides_all:
+            return "data is shown to operators and admins only here (http.hide_data)"
+        if not self._hides_some:
+            return ""
+        if None in path:
+            return "* may stand for what is hidden here (http.redact): name each key"
+        return "it is hidden here (http.redact)" if self._may_hide(path) else ""
 
     def check_edited(self, value: Any) -> None:
         """Whether this can be taken as a job's new data: what was hidden is gone from it.
@@ -88,11 +99,18 @@ class Redactor:
                 "(http.redact): edit the job from Python, or add it again",
             )
 
-    def _is_hidden_path(self, path: str) -> bool:
-        """It, or what it lies in, is hidden."""
-        names = path.split(".")
-        parents = (".".join(names[: end + 1]) for end in range(len(names)))
-        return any(self._hides(name, parent) for name, parent in zip(names, parents, strict=True))
+    def _may_hide(self, path: SearchPath) -> bool:
+        """It, or what it lies in. A number may be a key or a place in a list, which does not count:
+        every reading is tried."""
+        readings = {""}
+        for name in filter(None, path):
+            longer = {f"{before}.{name}" if before else name for before in readings}
+            if any(len(inside) > PATH_LENGTH_MAX or self._hides(name, inside) for inside in longer):
+                return True
+            readings = readings | longer if _INDEX.fullmatch(name) else longer
+            if len(readings) > READINGS_MAX:
+                return True
+        return len(path) > DEPTH_MAX
 
     def _hides(self, name: str, path: str) -> bool:
         return self._is_name(name) or self._is_path(path)

@@ -3,8 +3,7 @@
 Pages put their own in its place where a person asks (a page, or the way to /login).
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -29,13 +28,6 @@ _STATUS: Final = {
     ErrorCode.DRAINING: 503,
     ErrorCode.INTERNAL: 500,
 }
-
-
-def path_of(scope: Mapping[str, Any]) -> str:
-    """Without the prefix, as Starlette's routes take it: a proxy may have removed it, or not."""
-    path: str = scope["path"]
-    rest = path.removeprefix(scope.get("root_path", ""))
-    return rest if rest.startswith("/") else path
 
 
 class WrongType(Refusal):
@@ -71,7 +63,7 @@ async def refused(request: Request, error: Exception) -> Response:
     """An exception handler of Starlette."""
     assert isinstance(error, Refusal)
     status, headers = status_of(error), headers_of(error)
-    if path_of(request.scope).startswith(API):
+    if request.url.path.startswith(API):
         said = {"code": error.code.name, "message": error.message}
         return JSONResponse({"error": said}, status, headers)
     return PlainTextResponse(f"{error.message}\n", status, headers)

@@ -21,7 +21,7 @@ from holdfastd.access.keyfile import MODE, check_private
 from holdfastd.access.keys import KeyRecord, KeysError
 from holdfastd.clock import Clock
 
-NAME: Final = "http.secret"
+NAME: Final = "session.secret"
 """In the data directory."""
 SECRET_BYTES: Final = 32
 LIFE_S: Final = 12 * 3600

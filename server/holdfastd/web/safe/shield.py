@@ -12,7 +12,7 @@ from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import FRAME_BYTES_MAX_BEFORE_WELCOME, ErrorCode
 from holdfastd.web.guard import Guard
 from holdfastd.web.safe import origins
-from holdfastd.web.safe.refusing import path_of, refused
+from holdfastd.web.safe.refusing import refused
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -58,24 +58,27 @@ class Shield:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["root_path"] = self._guard.policy.path_prefix
-        path = path_of(scope)
-        bytes_max = FRAME_BYTES_MAX_BEFORE_WELCOME if path == LOGIN else BODY_BYTES_MAX
+        is_login = scope["path"] == LOGIN
+        bytes_max = FRAME_BYTES_MAX_BEFORE_WELCOME if is_login else BODY_BYTES_MAX
         send = _with_headers(send)
         try:
-            self._check(scope, path, bytes_max)
+            self._check(Request(scope), bytes_max)
         except Refusal as refusal:
             response = await refused(Request(scope), refusal)
             await response(scope, receive, send)
             return
         await self._app(scope, _bounded(receive, bytes_max), send)
 
-    def _check(self, scope: MutableMapping[str, Any], path: str, bytes_max: int) -> None:
+    def _check(self, request: Request, bytes_max: int) -> None:
         """Raises Refusal."""
-        request = Request(scope)
         has_session = self._guard.cookie in request.cookies
-        policy = self._guard.policy
-        origins.check(request.method, path, request.headers, policy, has_session=has_session)
+        origins.check(
+            request.method,
+            request.url.path,
+            request.headers,
+            self._guard.policy,
+            has_session=has_session,
+        )
         told = request.headers.get("content-length", "0")
         if told.isdecimal() and int(told) > bytes_max:
             raise _too_large(bytes_max)
