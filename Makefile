@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test torture simulate check format bench bench-peers bench-report clean
+.PHONY: help install demo test torture simulate check format bench bench-peers bench-report screenshots clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -53,6 +53,9 @@ bench-peers: install  ## Measure the field beside it; PEERS=bullmq,beanstalkd th
 bench-report: install  ## Table and plots from bench/published; RESULTS="files" are taken in before
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group bench
 	$(BIN)/python -m bench.report $(RESULTS)
+
+screenshots: install  ## Pictures of the dashboard at work, into docs/images
+	$(BIN)/python -m bench.screenshots
 
 clean:  ## Remove what was made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
