@@ -5,8 +5,8 @@ from typing import Any, Final
 import msgpack
 
 from bench.raw import RawClient, send_all
-from holdfast.ids import new_id
 from holdfast.wire import messages as wire
+from holdfast.wire.ids import new_id
 
 NAMES: Final = ("charge", "refund", "resize", "send", "sync", "export", "index", "notify")
 TAGS: Final = ("eu", "us", "asia", "trial", "partner")

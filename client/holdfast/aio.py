@@ -21,7 +21,6 @@ from holdfast.errors import (
     misuse,
     refused,
 )
-from holdfast.wire.ids import new_id
 from holdfast.link import Link
 from holdfast.models import Event, Explanation, JobInfo, event_of, fill
 from holdfast.options import Backoff, Duration, milliseconds, wire_options
@@ -41,6 +40,7 @@ from holdfast.wire.constants import (
     ItemStatus,
     State,
 )
+from holdfast.wire.ids import new_id
 from holdfast.wire.parts import parts, text_bytes_max
 
 __all__ = ["Backoff", "Event", "Job", "Queue", "search"]

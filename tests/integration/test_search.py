@@ -17,10 +17,10 @@ from holdfastd.search import finder as finder_module
 from holdfastd.search.finder import Finder
 from holdfastd.search.found import BadCursor, SearchBroken, SearchBusy
 from holdfastd.search.query import parse
+from integration.test_cli import holdfast as command
 from support.daemon import DaemonProcess
 from support.keys import new_key
 from support.shelf import NOW_MS, Shelf, Shelved
-from tests.integration.test_cli import holdfast as command
 
 WAIT_S = 10.0
 
@@ -48,7 +48,7 @@ def served(daemon: DaemonProcess) -> Iterator[DaemonProcess]:
         mail.add("welcome", {"user_id": 42, "to": {"city": "Oslo"}}, id="m1", tags=["eu"])
         mail.add("welcome", {"user_id": 7}, id="m2", delay=3600)
         sms.add("code", {"user_id": 42}, id="s1", priority=5)
-    yield daemon
+    return daemon
 
 
 # ---- clients -------------------------------------------------------------------------------------

@@ -233,8 +233,7 @@ class Board:
     def query(self, identity: Identity, text: str) -> Query:
         """Raises QueryError; Refusal: it looks into data that is hidden from him."""
         query = parse(text, self._now_ms())
-        paths = [".".join(part or "*" for part in term.path) for term in query.terms if term.path]
-        self._redactor(identity).check_search(paths)
+        self._redactor(identity).check_search(query.data_paths)
         return query
 
     async def job(self, identity: Identity, queue: str, id: str) -> dict[str, Any]:
