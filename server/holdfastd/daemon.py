@@ -39,6 +39,7 @@ from holdfastd.store.sqlite import SqliteStore
 from holdfastd.store.upgrade import Upgrade, Upgrading
 from holdfastd.supervisor import Supervisor
 from holdfastd.web.app import HttpServer, make_app
+from holdfastd.web.bounded import CONNECTIONS_MAX
 from holdfastd.web.front import Front
 from holdfastd.web.guard import Guard
 from holdfastd.web.metrics import Metrics
@@ -60,8 +61,9 @@ GC_THRESHOLD: Final = (50_000, 20, 20)
 700: nearly all goes without it, by reference counts. Draining became a tenth faster (bench.drain,
 interleaved)."""
 LAG_SAMPLE_S: Final = 0.5
-OWN_FILES: Final = 64
-"""Open files besides the connections: database, logs, pipes, HTTP; a generous guess."""
+OWN_FILES: Final = 64 + CONNECTIONS_MAX
+"""Open files besides the connections of clients: database, logs, pipes, a generous guess; and those
+of the HTTP port."""
 
 
 class StartError(Exception):
@@ -91,6 +93,7 @@ class Daemon:
             raise StartError(str(error)) from error
         upgrading = Upgrading(settings.backup.dir, self._clock.now_ms, _on_upgrade)
         store = SqliteStore(settings.data.dir, settings.data.reserve_bytes, upgrading)
+        self._finder = Finder(settings.data.dir)
         self._service = Service(
             settings,
             store,
@@ -100,6 +103,7 @@ class Daemon:
             self._in_force.door,
             self._in_force.audit,
             self._in_force.tcp_context if exposure.tcp_has_tls(settings) else None,
+            self._finder,
         )
         self._pipeline = self._service.pipeline
         self._pipeline.on_stall = self._on_stall

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from starlette.routing import BaseRoute
-
 from holdfastd.engine.broker import Engine
 from holdfastd.inside import Inside
 from holdfastd.search.finder import Finder
@@ -20,6 +18,8 @@ from holdfastd.web.pages.rendering import Look, Rendering
 from holdfastd.web.pages.site import Site
 
 if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
     from holdfastd.audit import AuditLog
     from holdfastd.chronicle import Chronicle
 

@@ -56,7 +56,12 @@ def test_what_names_no_job_is_refused(text: str) -> None:
 
 
 def counted(**by: list[tuple[str, int]]) -> dict[str, Any]:
-    return {"total": sum(n for _, n in by.get("state", [])), "is_exact": True, "by": by}
+    return {
+        "total": sum(n for _, n in by.get("state", [])),
+        "is_exact": True,
+        "is_sampled": False,
+        "by": by,
+    }
 
 
 def test_facets_lead_to_the_query_with_one_more_term_and_back() -> None:
@@ -85,9 +90,9 @@ def test_other_states_are_not_said_to_be_none_when_one_is_picked() -> None:
     assert counts["active"] is None
 
 
-def events(count: int) -> list[dict[str, Any]]:
+def events(count: int, event: str = "delayed") -> list[dict[str, Any]]:
     return [
-        {"at_ms": NOW_MS + 1_000 * n, "event": "failed", "attempt": n, "text": ""}
+        {"at_ms": NOW_MS + 1_000 * n, "event": event, "attempt": n, "text": ""}
         for n in range(count)
     ]
 
@@ -98,6 +103,8 @@ def test_a_step_lasts_until_the_next_and_the_last_until_now() -> None:
     assert [step.is_now for step in made] == [False, False, True]
     over = timeline.steps(events(3), NOW_MS + 5_000, is_over=True)
     assert over[-1].lasted_ms is None
+    moments = timeline.steps(events(3, "failed"), NOW_MS + 5_000, is_over=True)
+    assert [step.lasted_ms for step in moments] == [None, None, None]
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_length() -> None:
@@ -115,7 +122,7 @@ def test_the_middle_of_a_long_life_is_folded_and_nothing_is_lost() -> None:
 def action(**changed: Any) -> dict[str, Any]:
     return {
         "id": "a1", "kind": "retry", "found": 1_217, "done": 1_204, "skipped": 13, "failed": [],
-        "state": "done", "starts_at_ms": NOW_MS, "params": {}, **changed,
+        "state": "done", "starts_at_ms": NOW_MS, "params": {}, "why": "", **changed,
     }  # fmt: skip
 
 

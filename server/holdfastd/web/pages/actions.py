@@ -27,6 +27,12 @@ class ActionView:
     is_bad: bool
 
 
+def forgotten(id: str) -> ActionView:
+    """Of an action that nobody remembers any more."""
+    title = "This is no longer remembered: the list shows what has become of the jobs"
+    return ActionView(id, title, "", "info", None, [], False, True, True, False)
+
+
 def view(action: Mapping[str, Any], now_ms: int) -> ActionView:
     """action: as Board.action gives it."""
     state = action["state"]
@@ -78,11 +84,14 @@ def _result(action: Mapping[str, Any], done: str) -> str:
 def _text(action: Mapping[str, Any]) -> str:
     if action["state"] == "running" and action["skipped"]:
         return f"{action['skipped']:,} had moved on"
+    if action["state"] == "stopped" and action["why"]:
+        return f"{action['why'][0].upper()}{action['why'][1:]}"
     if action["state"] in ("done", "stopped") and action["skipped"] and not action["done"]:
         return "They were no longer in the state that you saw, so nothing was changed."
     return ""
 
 
 def _share(action: Mapping[str, Any]) -> int:
-    dealt_with = action["done"] + action["skipped"] + len(action["failed"])
-    return min(WIDTH, WIDTH * dealt_with // max(1, action["found"], dealt_with))
+    dealt_with: int = action["done"] + action["skipped"] + len(action["failed"])
+    found: int = max(1, action["found"], dealt_with)
+    return WIDTH * dealt_with // found

@@ -53,7 +53,7 @@ class Touched:
 FIELDS: Final = {
     "reschedule": Field(
         "when",
-        "When they may run",
+        "Not before",
         "now, 30s, 10m, 2h, 1d, or a time in UTC such as 2026-12-01 08:00",
         "10m",
     ),

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import PRIORITY_MAX, PRIORITY_MIN, ErrorCode
 from holdfastd.access.rights import Identity
+from holdfastd.search.query import QueryError
 from holdfastd.web.acting.acting import Jobs, Matching
 from holdfastd.web.guard import Need
 from holdfastd.web.pages import actions, asking
@@ -29,6 +30,7 @@ from holdfastd.web.pages.jsontree import text as json_text
 from holdfastd.web.pages.kinds import KINDS
 from holdfastd.web.pages.site import Site
 from holdfastd.web.pages.words import page_url
+from holdfastd.web.safe.refusing import status_of
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
 Form = ImmutableMultiDict[str, str]
@@ -59,6 +61,13 @@ class Wish:
         expected = form.get("expected", "")
         back = _own_path(form.get("back", "")) or _page_of(refs, query)
         return cls(kind, refs, query, is_all, int(expected) if expected.isdecimal() else None, back)
+
+    @property
+    def target(self) -> Jobs | Matching:
+        """For `acting`."""
+        if self.is_all_matching:
+            return Matching(self.query, self.expected)
+        return Jobs([(ref.queue, ref.id, ref.state) for ref in self.refs])
 
     def hidden(self, expected: int) -> list[tuple[str, str]]:
         """What the form of the question takes along."""
@@ -97,18 +106,17 @@ class Doing:
         wish = Wish.of(form)
         for queue in {ref.queue for ref in wish.refs} or [None]:
             self._site.guard.require(identity, Need.ACT, queue)
+        field = asking.FIELDS.get(wish.kind)
+        if field is not None:
+            field = replace(field, value=form.get(field.name, ""))
         try:
             params = self._params(wish.kind, form)
+            action = await self._site.acting.act(identity, wish.kind, wish.target, params)
         except FieldError as error:
-            field = asking.FIELDS[wish.kind]
-            wrong = replace(field, value=form.get(field.name, ""), error=str(error))
-            return await self._ask(request, identity, wish, wrong)
-        target = (
-            Matching(wish.query, wish.expected)
-            if wish.is_all_matching
-            else Jobs([(ref.queue, ref.id, ref.state) for ref in wish.refs])
-        )
-        action = await self._site.acting.act(identity, wish.kind, target, params)
+            assert field is not None
+            return await self._ask(request, identity, wish, replace(field, error=str(error)))
+        except Refusal as refusal:
+            return await self._ask(request, identity, wish, field, refusal)
         return self._answer(request, action, wish.back)
 
     async def undo(self, request: Request) -> Response:
@@ -121,23 +129,35 @@ class Doing:
         """The toast of an action, as it is now."""
         identity = await self._site.guard.identify(request)
         self._site.guard.require(identity, Need.SEE_JOBS)
-        action = await self._site.board.action(identity, request.path_params["id"])
-        return self._toast(action)
+        id = request.path_params["id"]
+        action = await self._site.board.action(identity, id)
+        view = actions.view(action, self._site.now_ms()) if action else actions.forgotten(id)
+        return self._toast(view)
 
     async def _ask(
-        self, request: Request, identity: Identity, wish: Wish, field: asking.Field | None = None
+        self,
+        request: Request,
+        identity: Identity,
+        wish: Wish,
+        field: asking.Field | None = None,
+        refusal: Refusal | None = None,
     ) -> Response:
-        """field: as it was filled in, with what is wrong; None = it is the first time."""
+        """field: as it was filled in, with what is wrong; None = it is the first time. refusal:
+        why it was not done."""
         touched = await self._touched(identity, wish)
         if field is None:
             field = await self._first_field(identity, wish)
-        ask = asking.ask(wish.kind, touched, wish.hidden(touched.count), wish.back, field)
+        problem = refusal.message if refusal is not None else ""
+        hidden = wish.hidden(touched.count)
+        ask = asking.ask(wish.kind, touched, hidden, wish.back, field, problem)
         if is_from_htmx(request):
             # Wherever the form wanted its answer to go: a question goes into the dialog.
             where = {"HX-Retarget": "#dialog-content", "HX-Reswap": "innerHTML"}
             html = self._site.rendering.text("confirm_form.html", ask=ask)
             return HTMLResponse(html, headers={**NO_STORE, **where})
         status = 400 if field is not None and field.error else 200
+        if refusal is not None:
+            status = status_of(refusal)
         return await self._site.rendering.page(
             request, identity, "confirm.html", page="jobs", status=status, ask=ask
         )
@@ -146,7 +166,11 @@ class Doing:
         kind = KINDS[wish.kind]
         if not wish.is_all_matching:
             return asking.among(kind, wish.refs)
-        return asking.matching(kind, await self._site.board.facets(identity, wish.query))
+        try:
+            counted = await self._site.board.facets(identity, wish.query)
+        except QueryError as error:
+            raise HTTPException(400, str(error)) from error
+        return asking.matching(kind, counted)
 
     async def _first_field(self, identity: Identity, wish: Wish) -> asking.Field | None:
         """With what it begins with: of one job, what it has."""
@@ -183,12 +207,11 @@ class Doing:
 
     def _answer(self, request: Request, action: Mapping[str, Any], back: str) -> Response:
         if is_from_htmx(request):
-            return self._toast(action, back)
+            return self._toast(actions.view(action, self._site.now_ms()), back)
         joint = "&" if "?" in back else "?"
         return RedirectResponse(f"{back}{joint}action={action['id']}", 303)
 
-    def _toast(self, action: Mapping[str, Any], back: str = "/jobs") -> Response:
-        view = actions.view(action, self._site.now_ms())
+    def _toast(self, view: actions.ActionView, back: str = "/jobs") -> Response:
         html = self._site.rendering.text("action.html", action=view, back=back)
         return HTMLResponse(html, headers=NO_STORE)
 

@@ -44,6 +44,8 @@ class FacetsView:
     total: int
     is_exact: bool
     """False: the numbers are the least that there are."""
+    is_sampled: bool
+    """Names, tags and workers are those of the newest jobs only."""
     groups: list[Group]
 
 
@@ -56,7 +58,7 @@ def view(text: str, counted: Mapping[str, Any]) -> FacetsView:
     """counted: what Board.facets gives for this query."""
     groups = [_group(text, key, dict(counted["by"].get(key, ()))) for key in TITLES]
     shown = [group for group in groups if group.choices]
-    return FacetsView(counted["total"], counted["is_exact"], shown)
+    return FacetsView(counted["total"], counted["is_exact"], counted["is_sampled"], shown)
 
 
 def _group(text: str, key: str, counts: Mapping[str, int]) -> Group:

@@ -34,7 +34,7 @@ KINDS: Final = {
         "Put back to run again, with all attempts anew.", is_direct=True,
     ),
     "promote": Kind(
-        "Run now", "Run {jobs} now", "Promoting", "promoted", "play", frozenset({"delayed"}),
+        "Promote", "Promote {jobs}", "Promoting", "promoted", "play", frozenset({"delayed"}),
         "Waits no longer, and runs as soon as a worker is free.", is_direct=True,
     ),
     "cancel": Kind(

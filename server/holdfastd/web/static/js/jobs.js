@@ -29,7 +29,7 @@ function tellTotal(body) {
   if (!total) return;
   const number = Number(total.dataset.total).toLocaleString("en");
   for (const place of all("[data-matching-count]")) {
-    place.textContent = total.dataset.exact === "yes" ? number : `at least ${number}`;
+    place.textContent = total.dataset.exact === "yes" ? number : `${number}+`;
   }
 }
 

@@ -29,7 +29,7 @@ const SHOWN_MAX = 10;
 
 const input = one("[data-query] input");
 const list = one("#query-options");
-const known = new Map();
+let counted = null;
 let options = [];
 let active = -1;
 
@@ -53,11 +53,10 @@ const quoted = (value) =>
 async function valuesOf(key) {
   if (FIXED[key]) return FIXED[key].map((value) => [value, null]);
   if (!COUNTED.includes(key)) return [];
-  if (!known.has(key)) {
-    const asked = fetch(`/jobs/complete?key=${key}`).then((answer) => (answer.ok ? answer.json() : []));
-    known.set(key, asked.catch(() => []));
-  }
-  return known.get(key);
+  counted ??= fetch("/jobs/complete")
+    .then((answer) => (answer.ok ? answer.json() : {}))
+    .catch(() => ({}));
+  return (await counted)[key] ?? [];
 }
 
 /** What could come at the caret: [{text, hint, start, isDone}]. */
