@@ -47,6 +47,10 @@ format: install  ## Put the code in form
 bench: install  ## Measure this machine; QUICK=1 one short run, ONLY=enqueue,drain, BACKLOG=10m
 	$(BIN)/python -m bench
 
+.PHONY: screenshots
+screenshots: install  ## Pictures of the dashboard at work, into docs/images
+	$(BIN)/python -m bench.screenshots
+
 bench-peers: install  ## Measure the field beside it; PEERS=bullmq,beanstalkd these only, QUICK=1 tiny
 	$(BIN)/python -m bench.peers
 

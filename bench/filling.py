@@ -46,6 +46,7 @@ ERRORS: Final = (
 SPAN_MS: Final = 30 * 24 * 3_600_000
 ACTIVE: Final = 100
 ROWS_AT_ONCE: Final = 20_000
+Row = tuple[Any, ...]
 KEEP_ALL: Final = Retention(Keep(None, None), Keep(None, None), Keep(None, None))
 TAGGED: Final = {tag: pack_options(JobOptions(attempts=3, tags=(tag,))) for tag in TAGS}
 PLAIN: Final = pack_options(DEFAULT_OPTIONS)
@@ -79,7 +80,7 @@ def _fill(connection: sqlite3.Connection, jobs: int, now_ms: int) -> Counter[tup
     dice = random.Random(1)
     for first in range(1, jobs + 1, ROWS_AT_ONCE):
         seqs = range(first, min(first + ROWS_AT_ONCE, jobs + 1))
-        rows, attempts, tags = [], [], []
+        rows, attempts, tags = list[Row](), list[Row](), list[Row]()
         for seq in seqs:
             row = _row(dice, seq, jobs, now_ms)
             counts[row[1], row[4]] += 1

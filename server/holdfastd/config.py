@@ -176,6 +176,22 @@ class Texts:
         return self.check([each.strip() for each in text.split(",")] if text.strip() else [])
 
 
+class Text:
+    """A few words for people to see; "" for none."""
+
+    def __init__(self, length_max: int):
+        self.allowed = f'a text of at most {length_max} characters, or "" for none'
+        self._length_max = length_max
+
+    def check(self, value: object) -> str:
+        if isinstance(value, str) and len(value) <= self._length_max and value.isprintable():
+            return value
+        raise ValueError
+
+    def parse(self, text: str) -> str:
+        return self.check(text)
+
+
 # ---- the keys ------------------------------------------------------------------------------------
 
 
@@ -188,6 +204,9 @@ HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]+
 """As it stands in a URL: IPv6 in brackets."""
 REDACTED: Final = re.compile(r"[^,\x00-\x1f\x7f]{1,256}")
 """No comma: the environment has them between patterns. The length is arbitrary."""
+LABEL_MAX: Final = 30
+"""Characters that fit beside what else is at the top of a page."""
+LABEL_COLOURS: Final = ("grey", "green", "blue", "amber", "red")
 TLS_CHOICES: Final = ("auto", "on", "off")
 SECOND_MS: Final = 1000
 DAY_MS: Final = 24 * 3600 * SECOND_MS
@@ -244,6 +263,9 @@ class Http:
     """Jobs' data and results are shown to operators and admins only."""
     redact: tuple[str, ...] = key([], Texts("patterns of keys", "*.secret", REDACTED))
     """Not shown of data, results and progress, nor searched: see `web.safe.redact`."""
+    label: str = key("", Text(LABEL_MAX))
+    """At the top of each page, so that nobody takes one daemon for another."""
+    label_colour: str = key("grey", OneOf(LABEL_COLOURS))
 
 
 @dataclass(frozen=True, slots=True)

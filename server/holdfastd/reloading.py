@@ -34,6 +34,8 @@ APPLIES: Final[dict[str, Applies]] = {
     "http.read_only": Applies.AT_ONCE,
     "http.hide_data": Applies.AT_ONCE,
     "http.redact": Applies.AT_ONCE,
+    "http.label": Applies.AT_ONCE,
+    "http.label_colour": Applies.AT_ONCE,
     "tls.cert_file": Applies.NEW,
     "tls.key_file": Applies.NEW,
     "tls.client_ca_file": Applies.NEW,

@@ -17,11 +17,13 @@ from holdfastd.engine.changes import (
     Clearing,
     CompletedRow,
     DelayedPage,
+    EditedRow,
     FinishedPage,
     JobsById,
     JobsBySeq,
     LeasedRow,
     LogRow,
+    MovedRow,
     QueuePage,
     QueueRow,
     RewrittenRow,
@@ -184,6 +186,27 @@ async def test_a_rewrite_changes_everything_but_the_payload(case: Case) -> None:
     found = {name: getattr(row, name) for name in RewrittenRow._fields}
     assert found == rewritten(1)._asdict()
     assert row.payload == b"payload 1"
+
+
+async def test_a_moved_and_an_edited_job_are_whole(case: Case) -> None:
+    await case.write(added=[added(seq) for seq in range(1, 5)])
+    other = QueueKey(2)
+    await case.write(
+        rewritten=[rewritten(seq, state=State.WAITING) for seq in (1, 2, 3)],
+        moved=[MovedRow(Seq(1), other), MovedRow(Seq(3), other)],
+        edited=[EditedRow(Seq(2), b"new"), EditedRow(Seq(3), b"newer")],
+    )
+    await case.reopen()
+    rows = (await page(case, JobsBySeq(tuple(map(Seq, range(1, 5))), 10**6))).rows
+    assert [(row.queue, row.payload) for row in rows] == [
+        (other, b"payload 1"),
+        (Q, b"new"),
+        (other, b"newer"),
+        (Q, b"payload 4"),
+    ]
+    assert not any(row.is_damaged for row in rows)
+    assert await case.store.job(Q, "job-1") is None
+    assert (await case.store.job(other, "job-1")).row.seq == 1
 
 
 def attempt_of(seq: int, number: int, traceback: str = "") -> AttemptRow:
@@ -388,6 +411,12 @@ async def test_a_flipped_byte_of_a_payload_is_noticed(tmp_path: Path) -> None:
     await case.open()
     rows = (await page(case, JobsBySeq((Seq(1), Seq(2)), 10**6))).rows
     assert [row.is_damaged for row in rows] == [True, False]
+    await case.write(moved=[MovedRow(Seq(seq), QueueKey(2)) for seq in (1, 2)])
+    rows = (await page(case, JobsBySeq((Seq(1), Seq(2)), 10**6))).rows
+    assert [row.is_damaged for row in rows] == [True, False], "moving makes nothing good"
+    await case.write(edited=[EditedRow(Seq(1), b"precious again")])
+    rows = (await page(case, JobsBySeq((Seq(1), Seq(2)), 10**6))).rows
+    assert [row.is_damaged for row in rows] == [False, False]
     await case.store.close()
 
 

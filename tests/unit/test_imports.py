@@ -67,6 +67,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.engine",
         "holdfastd.store.base",
         "holdfastd.pipeline",
+        "holdfastd.search",
         "holdfastd.observed",
         "holdfastd.VERSION",
         "holdfast.wire",

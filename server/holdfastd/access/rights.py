@@ -74,6 +74,8 @@ class Scope(Enum):
     """All it names: one that is forbidden refuses the message."""
     LISTING = auto()
     """The one it names, or all: then those that are forbidden are left out."""
+    VISIBLE = auto()
+    """All: those that are forbidden are left out."""
 
 
 class Right(NamedTuple):
@@ -108,6 +110,7 @@ RIGHTS: Final[dict[type[Any], Right]] = {
     wire.Get: Right(_READERS, Scope.QUEUE),
     wire.List: Right(_READERS, Scope.QUEUE),
     wire.Counts: Right(_COUNTERS, Scope.LISTING),
+    wire.Search: Right(_READERS, Scope.VISIBLE),
     wire.Explain: Right(_READERS, Scope.QUEUE),
     wire.Remove: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Promote: Right(_OPERATORS, Scope.QUEUE, is_audited=True),

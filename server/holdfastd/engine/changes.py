@@ -152,6 +152,29 @@ class LogRow(NamedTuple):
     text: str
 
 
+class HistoryRow(NamedTuple):
+    """What happened in a minute or an hour; keyed (step_ms, queue, name, at_ms, part). Written as
+    it is: a later one of the same key replaces it."""
+
+    step_ms: int
+    queue: str
+    """"" = of all."""
+    name: str
+    """"" = of all."""
+    at_ms: int
+    """When it began."""
+    part: int
+    """What was counted for one time by several runs of the daemon is to be added up."""
+    added: int
+    completed: int
+    failed: int
+    retried: int
+    lost: int
+    wait: tuple[tuple[int, int], ...]
+    """(bucket, jobs), see engine.history."""
+    run: tuple[tuple[int, int], ...]
+
+
 class Clearing(NamedTuple):
     """A drain or obliterate under way. It is stored with the command that began it, and goes on
     after a restart: who asked for it may have been told that it is done."""
@@ -218,6 +241,10 @@ class Batch:
     """Empty by then: their jobs were removed in this batch or before."""
     sessions: list[SessionRow] = field(default_factory=list)
     sessions_removed: list[SessionKey] = field(default_factory=list)
+    history: list[HistoryRow] = field(default_factory=list)
+    history_kept_from_ms: tuple[int, int] | None = None
+    """Rows of minutes, and of hours, that began before these instants go, some at a time; None =
+    none."""
 
     @property
     def is_empty(self) -> bool:
@@ -234,6 +261,7 @@ class Batch:
             or self.queues_removed
             or self.sessions
             or self.sessions_removed
+            or self.history
         )
 
 

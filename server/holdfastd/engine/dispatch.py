@@ -108,7 +108,9 @@ class Dispatcher:
             del queue.ready[session]
             queue.ready[session] = None
         ready_at_ms = max(job.created_at_ms, job.run_at_ms)
-        queue.stats.wait_seconds.observe(max(0, moment.now_ms - ready_at_ms) / 1000)
+        waited_ms = max(0, moment.now_ms - ready_at_ms)
+        queue.stats.wait_seconds.observe(waited_ms / 1000)
+        self._partition.history.of(queue, job.name).waited(waited_ms)
         queue.rate.start(moment.now_ms, moment.monotonic)
         self._partition.lease(queue, job, session, moment)
         self._partition.take_credit(session)

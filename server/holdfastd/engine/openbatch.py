@@ -12,6 +12,7 @@ from holdfastd.engine.changes import (
     Batch,
     CompletedRow,
     EditedRow,
+    HistoryRow,
     LeasedRow,
     LogRow,
     MovedRow,
@@ -72,6 +73,8 @@ class OpenBatch:
         self.queues_removed: list[QueueKey] = []
         self.sessions: dict[Session, None] = {}
         self.sessions_removed: list[SessionKey] = []
+        self.history: list[HistoryRow] = []
+        self.history_kept_from_ms: tuple[int, int] | None = None
         self.outputs: list[Output] = []
         self.sated: list[Session] = []
         """They were pushed as much as one batch may hold."""
@@ -154,6 +157,8 @@ class OpenBatch:
             sessions=[session.row() for session in self.sessions],
             sessions_removed=self.sessions_removed,
             removed=list(self.removed),
+            history=self.history,
+            history_kept_from_ms=self.history_kept_from_ms,
         )
         for job in self.jobs:
             change, job.change = job.change, Change.NONE

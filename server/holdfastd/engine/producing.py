@@ -52,6 +52,7 @@ class Producing:
                 continue
             job = known[new.id] = partition.add_job(queue, new, moment)
             queue.stats.accepted += 1
+            partition.history.of(queue, job.name).added += 1
             if queue.ring is not None:
                 self._emit_added(queue, job, moment)
         self._dispatcher.dispatch(queue, moment)

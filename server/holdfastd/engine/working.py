@@ -80,6 +80,9 @@ class Working:
         stats.completed += 1
         ran_seconds = _ran_seconds(job, moment)
         stats.duration_seconds_completed.observe(ran_seconds)
+        tally = partition.history.of(queue, job.name)
+        tally.completed += 1
+        tally.ran(moment.now_ms - job.started_at_ms)
         if partition.ledger.tasks is not None:
             partition.ledger.tasks.observe(queue.name, job.name, ran_seconds)
         if queue.ring is not None:
@@ -112,6 +115,8 @@ class Working:
         stats.attempts_failed += 1
         ran_seconds = _ran_seconds(job, moment)
         stats.duration_seconds_failed.observe(ran_seconds)
+        tally = partition.history.of(queue, job.name)
+        tally.ran(moment.now_ms - job.started_at_ms)
         if partition.ledger.tasks is not None:
             partition.ledger.tasks.observe(queue.name, job.name, ran_seconds)
         partition.note_attempt(
@@ -124,6 +129,7 @@ class Working:
             partition.emit_drained_if_empty(queue, moment)
             return
         stats.retries += 1
+        tally.retried += 1
         if retry_ms is None:
             retry_ms = backoff_ms(job.options.backoff, job.failures, partition.random.random())
         run_at_ms = moment.now_ms + retry_ms
@@ -260,6 +266,7 @@ class Working:
     ) -> None:
         partition = self._partition
         queue.stats.attempts_lost += 1
+        partition.history.of(queue, job.name).lost += 1
         partition.note_attempt(
             job, job.token, job.attempt, AttemptOutcome.LOST, LEASE_LOST_ERROR, moment, worker
         )

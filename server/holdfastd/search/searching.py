@@ -237,8 +237,16 @@ class _Page(_Rows):
             row = rows.get(seq)
             if row is not None:
                 worker = workers.get(row.session, "") if row.state is State.ACTIVE else ""
-                queue = self._scope.names[row.queue]
+                queue = self._queue_name(row.queue)
                 self.jobs.append(FoundJob(queue, row, worker, errors.get(seq, "")))
+
+    def _queue_name(self, key: int) -> str:
+        name = self._scope.names.get(key)
+        if name is None:  # a queue that was made since the search began, and all may be seen
+            (name,) = self.connection.execute(
+                "SELECT name FROM queue WHERE key = ?", (key,)
+            ).fetchone() or ("",)
+        return name
 
 
 class _Tally(_Rows):

@@ -199,7 +199,7 @@ class Query:
 
     @property
     def data_paths(self) -> list[tuple[str | None, ...]]:
-        """Of all its terms that look into jobs' data; see Term.path."""
+        """Into the data, at which it looks; negated or not."""
         return [term.path for term in self.terms if term.field is Field.DATA]
 
     def without(self, *fields: Field) -> "Query":

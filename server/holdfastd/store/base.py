@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 from holdfastd.engine.changes import (
     AttemptRow,
     Batch,
+    HistoryRow,
     JobRow,
     LogRow,
     Page,
@@ -135,6 +136,15 @@ class Store(Protocol):
     ) -> tuple[list[JobRow], JobCursor | None]:
         """One page of a queue's jobs in a state with their payloads, cut after the row that passes
         bytes_max. Returns the rows and the cursor of the next page, None = no more."""
+
+    async def history(
+        self, queue: str, name: str, step_ms: int, from_ms: int, to_ms: int
+    ) -> list[HistoryRow]:
+        """Rows of a queue and name ("" = the sums) that began from (included) to (not included);
+        step_ms: those of minutes (60,000) or hours (3,600,000). In no order."""
+
+    async def history_of_names(self, step_ms: int, from_ms: int, to_ms: int) -> list[HistoryRow]:
+        """The same of every queue and name, without the sums; at most 50,000, the newest."""
 
     async def checkpoint(self) -> bool:
         """Housekeeping between batches, called by the pipeline when it is idle or the log is long.

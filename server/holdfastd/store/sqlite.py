@@ -19,7 +19,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
-from holdfastd.engine.changes import Batch, JobRow, Page, Read
+from holdfastd.engine.changes import Batch, HistoryRow, JobRow, Page, Read
 from holdfastd.engine.model import QueueKey, State
 from holdfastd.store.base import (
     RESTORE_ADVICE,
@@ -34,6 +34,7 @@ from holdfastd.store.base import (
 )
 from holdfastd.store.connection import Connection, connect
 from holdfastd.store.files import CHECKPOINT_BYTES, DATABASE_NAME, RESTORING_NAME, log_of, size_of
+from holdfastd.store.history import read_history, read_names
 from holdfastd.store.lock import DirectoryLock, evict_page_cache
 from holdfastd.store.reading import load, read_detail, read_jobs, read_page
 from holdfastd.store.reserve import Reserve
@@ -282,6 +283,15 @@ class SqliteStore:
         return await self._guarded(
             self._run_reader(read_jobs, queue, state, after, limit, bytes_max)
         )
+
+    async def history(
+        self, queue: str, name: str, step_ms: int, from_ms: int, to_ms: int
+    ) -> list[HistoryRow]:
+        values = (queue, name, step_ms, from_ms, to_ms)
+        return await self._guarded(self._run_reader(read_history, *values))
+
+    async def history_of_names(self, step_ms: int, from_ms: int, to_ms: int) -> list[HistoryRow]:
+        return await self._guarded(self._run_reader(read_names, step_ms, from_ms, to_ms))
 
     async def has_room(self) -> bool:
         """The reserve could be taken again, and there is room for the log."""

@@ -1,6 +1,5 @@
 """Adding jobs over HTTP: JSON to what a Python client would have sent."""
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from holdfast.wire.checks import (
     check_queue_name,
 )
 from holdfast.wire.constants import ITEMS_MAX, ErrorCode
+from holdfast.wire.ids import new_id
 from holdfastd.access.rights import Identity, Need
 from holdfastd.engine.commands import Enqueue
 from holdfastd.engine.model import NewJob
@@ -75,7 +75,7 @@ class Adding:
             if unknown:
                 raise Refusal(ErrorCode.BAD_REQUEST, f"a job has no {', '.join(unknown)}")
             given = job.get("id")
-            id = os.urandom(16).hex() if given is None else check_job_id(given)
+            id = new_id().hex() if given is None else check_job_id(given)
             name = check_job_name(job.get("name"))
             payload = check_payload(_packed(job.get("data")), self._payload_bytes_max())
             options = check_options(dict(job.get("options") or {}))

@@ -86,6 +86,7 @@ class HttpServer(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 access_log=False,
+                server_header=False,
                 log_config=None,
                 timeout_graceful_shutdown=1,
             )

@@ -17,7 +17,7 @@ from holdfastd.access.rights import Identity
 from holdfastd.chronicle import Chronicle
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.commands import Explain
-from holdfastd.engine.model import Job, State
+from holdfastd.engine.model import Job, SessionKey, State
 from holdfastd.engine.queue import QueueState
 from holdfastd.inside import CommandRefused, Inside
 from holdfastd.search.finder import Finder
@@ -116,8 +116,8 @@ class Board:
         after: str | None = None,
         limit: int = 100,
     ) -> dict[str, Any]:
-        """A page of queues: `{queues, next}`. match: a pattern with *. sort: of SORTS, `-` before it
-        turns it round. after: `next` of the page before. Raises Refusal."""
+        """A page of queues: `{queues, next}`. match: a pattern with *. sort: of SORTS, turned round
+        by a `-` before it. after: `next` of the page before. Raises Refusal."""
         key = SORTS.get(sort.removeprefix("-"))
         if key is None:
             text = f"queues cannot be sorted by {sort!r}: use {', '.join(SORTS)}"
@@ -168,7 +168,8 @@ class Board:
 
     async def _totals(self, queues: list[QueueState], now_ms: int) -> dict[str, Any]:
         numbers = [0] * (len(State) + 1)
-        sessions, slots, oldest_at_ms = set(), 0, None
+        sessions: set[SessionKey] = set()
+        slots, oldest_at_ms = 0, None
         for at, queue in enumerate(queues):
             for state in State:
                 numbers[state] += queue.counts[state]
@@ -306,7 +307,7 @@ class Board:
     async def top(
         self, identity: Identity, kind: str, from_ms: int, to_ms: int, limit: int
     ) -> list[dict[str, Any]]:
-        """Names of jobs that fail most, run longest, or are most: kind failing, slowest, busiest."""
+        """Names of jobs that fail most, run longest or are most: kind failing, slowest, busiest."""
         found = await self._chronicle.top(kind, from_ms, to_ms, LIMIT_MAX)
         shows = self._shows(identity)
         return [top._asdict() for top in found if shows(top.queue)][:limit]

@@ -1,7 +1,7 @@
 """Jobs' data between msgpack and JSON.
 
 What JSON has no words for keeps its meaning: bytes are `{"$bytes": base64}`, what is no msgpack is
-`{"$raw": base64}`. Whole numbers keep all their digits; who reads them in JavaScript must mind that.
+`{"$raw": base64}`. Whole numbers keep all their digits; readers in JavaScript must mind that.
 """
 
 import base64

@@ -63,6 +63,7 @@ EXAMPLES: Final[dict[type[Any], Any]] = {
     wire.Cancel: wire.Cancel(1, "mail", ["a"]),
     wire.Move: wire.Move(1, "mail", ["a"], "mail2"),
     wire.Edit: wire.Edit(1, "mail", "a", b"x"),
+    wire.Search: wire.Search(1, "queue:mail"),
     wire.Explain: wire.Explain(1, "mail", "a"),
     wire.Pause: wire.Pause(1, "mail"),
     wire.Resume: wire.Resume(1, "mail"),
@@ -90,7 +91,7 @@ def test_every_message_that_names_a_queue_is_judged_by_it() -> None:
         elif "queues" in kind._fields:
             assert right.scope is Scope.QUEUES, kind
         else:
-            assert right.scope in (Scope.CONNECTION, Scope.LEASES), kind
+            assert right.scope in (Scope.CONNECTION, Scope.LEASES, Scope.VISIBLE), kind
 
 
 def test_an_admin_may_do_everything_and_whatever_changes_a_queue_is_audited() -> None:
@@ -280,7 +281,11 @@ async def test_every_command_is_open_to_its_roles_and_closed_to_the_others(
 
 @pytest.mark.parametrize(
     "kind",
-    [kind for kind in EXAMPLES if RIGHTS[kind].scope not in (Scope.CONNECTION, Scope.LEASES)],
+    [
+        kind
+        for kind in EXAMPLES
+        if RIGHTS[kind].scope not in (Scope.CONNECTION, Scope.LEASES, Scope.VISIBLE)
+    ],
     ids=lambda kind: kind.__name__,
 )
 async def test_every_command_about_a_queue_is_closed_to_keys_for_others(

@@ -133,7 +133,7 @@ class Acting:
         if action.kind == "edit" and len(target.refs) != 1:
             raise Refusal(ErrorCode.BAD_REQUEST, "the data of one job is edited at a time")
         groups = _grouped(target.refs)
-        for queue, _ in groups:
+        for (queue, _), _ in groups:
             self._guard.require(identity, Need.ACT, queue)
         action.found = len(target.refs)
         action.queue = groups[0][0][0] if len({queue for (queue, _), _ in groups}) == 1 else None

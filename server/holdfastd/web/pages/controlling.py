@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from holdfast.wire.checks import Refusal
+from holdfast.wire.constants import ErrorCode
 from holdfastd.access.rights import Identity
-from holdfastd.inside import CommandRefused
 from holdfastd.web.guard import Need
 from holdfastd.web.pages import controls
 from holdfastd.web.pages.controls import Control
@@ -73,11 +74,15 @@ class Controlling:
             return await self._ask(request, identity, control, told, back)
         try:
             params = control.params(told, form)
-            target = told["session"] if "session" in told else told["name"]
+            target = str(told["session"]) if "session" in told else told["name"]
             kind = request.path_params["kind"]
             result = await self._site.acting.act(identity, kind, target, params)
-        except (FieldError, CommandRefused) as error:
+        except FieldError as error:
             return await self._ask(request, identity, control, told, back, str(error), form)
+        except Refusal as refusal:
+            if refusal.code is ErrorCode.FORBIDDEN:
+                raise
+            return await self._ask(request, identity, control, told, back, refusal.message, form)
         return self._answer(request, control, told, result, back)
 
     async def _ask(

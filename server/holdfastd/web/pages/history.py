@@ -118,7 +118,11 @@ class History:
         site.guard.require(identity, Need.SEE_COUNTS)
         chosen = range_named(query.get("range", ""))
         past = await self._past(
-            identity, query.get("queue") or None, query.get("name") or None, chosen, site.now_ms()
+            identity,
+            query.get("queue") or None,
+            (query.get("name") or None) if query.get("queue") else None,
+            chosen,
+            site.now_ms(),
         )
         headers = {"Content-Disposition": f'attachment; filename="holdfast-{chosen.name}.csv"'}
         return Response(_csv(past.points), media_type="text/csv", headers=headers)
@@ -126,7 +130,9 @@ class History:
     async def _values(self, identity: Identity, query: Mapping[str, str]) -> dict[str, Any]:
         site, now_ms = self._site, self._site.now_ms()
         chosen = range_named(query.get("range", ""))
-        queue, name = query.get("queue", ""), query.get("name", "")
+        queue = query.get("queue", "").strip()
+        # Names of jobs are those of a queue.
+        name = query.get("name", "").strip() if queue else ""
         kind = query.get("kind", "busiest")
         kind = kind if kind in KINDS else "busiest"
         from_ms, to_ms = chosen.bounds(now_ms)

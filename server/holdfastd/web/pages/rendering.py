@@ -53,7 +53,7 @@ class Shell(NamedTuple):
 
 
 class Rendering:
-    def __init__(self, assets: Assets, now_ms: Callable[[], int], look: Look = Look()):  # noqa: B008 - it is immutable
+    def __init__(self, assets: Assets, now_ms: Callable[[], int], look: Callable[[], Look] = Look):
         self._look = look
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
@@ -131,7 +131,7 @@ class Rendering:
     def may_act(self, identity: Identity | None) -> bool:
         """Whether buttons are shown at all; each action is checked again by itself."""
         is_able = role_of(identity) in (Role.ADMIN.value, Role.OPERATOR.value)
-        return is_able and not self._look.is_read_only
+        return is_able and not self._look().is_read_only
 
     def _shell(self, request: Request, identity: Identity | None, page: str, live: str) -> Shell:
         theme = request.cookies.get(THEME_COOKIE, "auto")
@@ -142,7 +142,7 @@ class Rendering:
             role_of(identity),
             self.may_act(identity),
             live,
-            self._look,
+            self._look(),
             VERSION,
         )
 

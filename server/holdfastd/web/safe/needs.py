@@ -33,10 +33,9 @@ NEEDS: Final[dict[tuple[str, str], Asked]] = {
     ("GET", "/login"): EVERYBODY,
     ("POST", "/login"): EVERYBODY,
     ("POST", "/logout"): EVERYBODY,
-    ("GET", "/metrics"): Need.SEE_COUNTS,
-    # Pages. Style and scripts hold nothing of anybody, and /login needs them.
     ("GET", "/static/{version}/{name:path}"): EVERYBODY,
-    ("GET", "/live"): Need.SEE_COUNTS,
+    ("GET", "/metrics"): Need.SEE_COUNTS,
+    # Pages.
     ("GET", "/"): Need.SEE_COUNTS,
     ("GET", "/queues"): Need.SEE_COUNTS,
     ("GET", "/queues/{queue}"): Need.SEE_COUNTS,
@@ -44,24 +43,26 @@ NEEDS: Final[dict[tuple[str, str], Asked]] = {
     ("GET", "/metrics-history"): Need.SEE_COUNTS,
     ("GET", "/metrics-history/export"): Need.SEE_COUNTS,
     ("GET", "/server"): Need.SEE_COUNTS,
-    ("GET", "/do/queues/{kind}"): Need.ACT,
-    ("POST", "/do/queues/{kind}"): Need.ACT,
-    ("GET", "/do/workers/{kind}"): Need.ACT,
-    ("POST", "/do/workers/{kind}"): Need.ACT,
+    ("GET", "/live"): Need.SEE_COUNTS,
     ("GET", "/jobs"): Need.SEE_JOBS,
     ("GET", "/jobs/facets"): Need.SEE_JOBS,
     ("GET", "/jobs/complete"): Need.SEE_JOBS,
     ("GET", "/jobs/export"): Need.SEE_JOBS,
-    ("POST", "/jobs/export"): Need.SEE_JOBS,
+    ("POST", "/jobs/export"): Need.SEE_JOBS,  # of those that are ticked
     ("GET", "/jobs/confirm"): Need.SEE_JOBS,
     ("POST", "/jobs/confirm"): Need.SEE_JOBS,
     ("GET", "/jobs/{queue}/"): Need.SEE_JOBS,
     ("GET", "/jobs/{queue}/{id:path}"): Need.SEE_JOBS,
     ("GET", "/actions/{id}"): Need.SEE_JOBS,
-    ("POST", "/do/jobs"): Need.ACT,
-    ("POST", "/do/undo"): Need.ACT,
+    # What pages do.
     ("GET", "/queues/{queue}/add"): Need.ADD,
     ("POST", "/queues/{queue}/add"): Need.ADD,
+    ("POST", "/do/jobs"): Need.ACT,
+    ("POST", "/do/undo"): Need.ACT,
+    ("GET", "/do/queues/{kind}"): Need.ACT,
+    ("POST", "/do/queues/{kind}"): Need.ACT,
+    ("GET", "/do/workers/{kind}"): Need.ACT,
+    ("POST", "/do/workers/{kind}"): Need.ACT,
 }
 """By method and path, as the route has it. GET stands for HEAD too."""
 
