@@ -1,6 +1,7 @@
 """The dashboard on a real daemon, as HTML: what a browser without JavaScript makes of it, and the
 streams of live pages."""
 
+import asyncio
 import json
 import re
 import socket
@@ -13,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from holdfast import Queue
+from holdfast import Queue, aio
 from support.daemon import DaemonProcess
 from support.plainbrowser import Page, PlainBrowser
 
@@ -90,13 +91,22 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
         yield daemon
 
 
+async def fill(daemon: DaemonProcess) -> None:
+    """With all of the queues but one, a job in each."""
+
+    async def add(number: int) -> None:
+        async with aio.Queue(f"group-{number % 7}:{number:03}", url=daemon.url) as queue:
+            await queue.add("job", {})
+
+    for start in range(0, QUEUES - 1, 100):
+        await asyncio.gather(*map(add, range(start, min(start + 100, QUEUES - 1))))
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     """A thousand queues, one of them with jobs of hostile names."""
     with DaemonProcess(tmp_path_factory.mktemp("full") / "data") as daemon:
-        for number in range(QUEUES - 1):
-            with Queue(f"group-{number % 7}:{number:03}", url=daemon.url) as queue:
-                queue.add("job", {})
+        asyncio.run(fill(daemon))
         with Queue("hostile", url=daemon.url) as queue:
             for number in range(3):
                 queue.add(HOSTILE, {"text": HOSTILE}, id=f"{HOSTILE}{number}")

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,17 +14,23 @@ import pytest
 
 import holdfast
 from holdfast import AccessDenied, Queue, Refused, aio
+from holdfastd.access.rights import Role
 from holdfastd.engine.model import State
 from holdfastd.search import finder as finder_module
 from holdfastd.search.finder import Finder
 from holdfastd.search.found import BadCursor, SearchBroken, SearchBusy
 from holdfastd.search.query import parse
-from integration.test_cli import holdfast as command
 from support.daemon import DaemonProcess
 from support.keys import new_key
 from support.shelf import NOW_MS, Shelf, Shelved
 
 WAIT_S = 10.0
+
+
+def command(daemon: DaemonProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The `holdfast` command."""
+    line = [sys.executable, "-m", "holdfast", "--url", daemon.url, *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
 
 
 def wait_until(holds: Callable[[], object]) -> None:
@@ -42,7 +50,7 @@ def searchers(daemon: DaemonProcess) -> list[psutil.Process]:
 
 
 @pytest.fixture
-def served(daemon: DaemonProcess) -> Iterator[DaemonProcess]:
+def served(daemon: DaemonProcess) -> DaemonProcess:
     """With jobs in two queues."""
     with Queue("mail", url=daemon.url) as mail, Queue("sms", url=daemon.url) as sms:
         mail.add("welcome", {"user_id": 42, "to": {"city": "Oslo"}}, id="m1", tags=["eu"])
@@ -96,11 +104,11 @@ def test_what_is_no_query_is_refused_with_its_place(served: DaemonProcess) -> No
 
 
 def test_a_key_finds_what_is_in_its_queues_alone(tmp_path: Path) -> None:
-    keys = tmp_path / "keys"
-    operator = new_key(keys, "anna", "operator", queues="mail*")
-    worker = new_key(keys, "w", "worker")
-    admin = new_key(keys, "root", "admin")
-    with DaemonProcess(tmp_path / "data", "--keys", str(keys)) as daemon:
+    data = tmp_path / "data"
+    operator = new_key(data, "anna", Role.OPERATOR, queues=("mail*",))
+    worker = new_key(data, "w", Role.WORKER)
+    admin = new_key(data, "root")
+    with DaemonProcess(data) as daemon:
         for name in ("mail", "mail.eu", "sms"):
             with Queue(name, url=daemon.url, key=admin) as queue:
                 queue.add("n", {"a": 1}, id=f"in-{name}")

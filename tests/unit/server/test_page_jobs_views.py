@@ -122,7 +122,7 @@ def test_the_middle_of_a_long_life_is_folded_and_nothing_is_lost() -> None:
 def action(**changed: Any) -> dict[str, Any]:
     return {
         "id": "a1", "kind": "retry", "found": 1_217, "done": 1_204, "skipped": 13, "failed": [],
-        "state": "done", "starts_at_ms": NOW_MS, "params": {}, "why": "", **changed,
+        "state": "done", "starts_at_ms": NOW_MS, "params": {}, "why": "", "query": None, **changed,
     }  # fmt: skip
 
 
@@ -131,6 +131,13 @@ def test_a_result_says_what_was_done_and_who_had_moved_on() -> None:
     assert view.title == "1,204 retried, 13 had moved on"
     assert view.is_over
     assert not view.is_bad
+
+
+def test_those_of_all_that_match_that_were_not_found_any_more_had_moved_on() -> None:
+    view = actions.view(action(query="state:failed", done=1_210, skipped=0), NOW_MS)
+    assert view.title == "1,210 retried, 7 had moved on"
+    more = actions.view(action(query="state:failed", done=1_300, skipped=0), NOW_MS)
+    assert more.title == "1,300 retried"
 
 
 def test_nothing_done_is_no_success() -> None:

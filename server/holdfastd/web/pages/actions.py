@@ -74,11 +74,22 @@ def _title(action: Mapping[str, Any], now_ms: int) -> tuple[str, str]:
 def _result(action: Mapping[str, Any], done: str) -> str:
     """What has become of all of them."""
     parts = [f"{action['done']:,} {done}"]
-    if action["skipped"]:
-        parts.append(f"{action['skipped']:,} had moved on")
+    moved_on = _moved_on(action)
+    if moved_on:
+        parts.append(f"{moved_on:,} had moved on")
     if action["failed"]:
         parts.append(f"{len(action['failed']):,} refused")
     return ", ".join(parts)
+
+
+def _moved_on(action: Mapping[str, Any]) -> int:
+    """Jobs that were spoken of, and were not touched. Some of all that match were not even found:
+    they matched no more."""
+    skipped: int = action["skipped"]
+    if action["query"] is None or action["state"] != "done":
+        return skipped
+    missing: int = action["found"] - action["done"] - len(action["failed"])
+    return max(skipped, missing)
 
 
 def _text(action: Mapping[str, Any]) -> str:
@@ -86,7 +97,7 @@ def _text(action: Mapping[str, Any]) -> str:
         return f"{action['skipped']:,} had moved on"
     if action["state"] == "stopped" and action["why"]:
         return f"{action['why'][0].upper()}{action['why'][1:]}"
-    if action["state"] in ("done", "stopped") and action["skipped"] and not action["done"]:
+    if action["state"] in ("done", "stopped") and _moved_on(action) and not action["done"]:
         return "They were no longer in the state that you saw, so nothing was changed."
     return ""
 

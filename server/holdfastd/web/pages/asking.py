@@ -36,6 +36,7 @@ class Ask:
     skipped: str = ""
     """Who will be passed over, and why; "" = nobody."""
     problem: str = ""
+    is_possible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,10 @@ def ask(
             " It begins after 5 seconds, in which you can undo it, and touches a job only while it "
             "is in the state in which it was found."
         )
+    is_possible = bool(touched.count) or not touched.is_exact
+    if not is_possible:
+        states = " or ".join(sorted(kind.states))
+        problem = problem or f"None of them is {states}: there is nothing to do."
     return Ask(
         f"{asks}?",
         text,
@@ -103,8 +108,9 @@ def ask(
         hidden,
         back,
         field or FIELDS.get(name),
-        _skipped(touched, kind),
+        _skipped(touched, kind) if is_possible else "",
         problem,
+        is_possible,
     )
 
 

@@ -29,6 +29,7 @@ from holdfastd.web.pages.jobrefs import JobRef, job_url, parse_ref
 from holdfastd.web.pages.jsontree import text as json_text
 from holdfastd.web.pages.kinds import KINDS
 from holdfastd.web.pages.site import Site
+from holdfastd.web.pages.terms import term
 from holdfastd.web.pages.words import page_url
 from holdfastd.web.safe.refusing import status_of
 
@@ -64,10 +65,19 @@ class Wish:
 
     @property
     def target(self) -> Jobs | Matching:
-        """For `acting`."""
+        """For `acting`: without those that the question said will be passed over, so that who is
+        passed over now has moved on."""
+        states = KINDS[self.kind].states
         if self.is_all_matching:
-            return Matching(self.query, self.expected)
-        return Jobs([(ref.queue, ref.id, ref.state) for ref in self.refs])
+            return Matching(f"{self.query} state:{','.join(sorted(states))}", self.expected)
+        return Jobs([(ref.queue, ref.id, ref.state) for ref in self.refs if ref.state in states])
+
+    @property
+    def where_next(self) -> str:
+        """Address of the page to show afterwards: not that of a job that was deleted."""
+        if self.kind == "delete" and len(self.refs) == 1:
+            return page_url("/jobs", q=self.query or term("queue", self.refs[0].queue))
+        return self.back
 
     def hidden(self, expected: int) -> list[tuple[str, str]]:
         """What the form of the question takes along."""
@@ -117,7 +127,7 @@ class Doing:
             return await self._ask(request, identity, wish, replace(field, error=str(error)))
         except Refusal as refusal:
             return await self._ask(request, identity, wish, field, refusal)
-        return self._answer(request, action, wish.back)
+        return self._answer(request, action, wish.where_next)
 
     async def undo(self, request: Request) -> Response:
         identity = await self._site.guard.identify(request)

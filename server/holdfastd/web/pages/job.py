@@ -13,7 +13,7 @@ from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import ErrorCode
 from holdfastd.access.rights import Identity
 from holdfastd.web.guard import Need
-from holdfastd.web.pages import actions, timeline, words
+from holdfastd.web.pages import actions, timeline, views, words
 from holdfastd.web.pages.jobrefs import job_url
 from holdfastd.web.pages.jsontree import text as json_text
 from holdfastd.web.pages.kinds import FINISHED, KINDS, PENDING
@@ -140,15 +140,8 @@ class JobPage:
             found = await self._site.board.queue(identity, queue)
         except Refusal:
             return ""
-        parts = []
-        for state, keep in found["settings"]["retention"].items():
-            bounds = []
-            if keep.get("age_ms") is not None:
-                bounds.append(words.duration(keep["age_ms"]))
-            if keep.get("count") is not None:
-                bounds.append(f"the newest {keep['count']:,}")
-            parts.append(f"{state} ones {' and '.join(bounds) or 'for ever'}")
-        return ", ".join(parts)
+        kept = found["settings"]["retention"]
+        return "; ".join(f"{state} ones {views.retention(each)}" for state, each in kept.items())
 
     async def _live(self, identity: Identity, query: Mapping[str, str]) -> dict[str, str]:
         """The parts of the page, each second while somebody looks at it. Raises Refusal."""
@@ -227,7 +220,8 @@ def _why(job: Mapping[str, Any]) -> Why | None:
     if not why or not why["text"]:
         return None
     kind, icon = _LOOKS[job["state"]]
-    return Why(why["text"], kind, icon)
+    text = why["text"]
+    return Why(f"{text[0].upper()}{text[1:]}.", kind, icon)
 
 
 def _size_words(job: Mapping[str, Any], tab: str) -> str:
@@ -247,11 +241,9 @@ def _facts(job: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("Priority", job["priority"]),
         ("Added", words.instant(job["created_at_ms"])),
     ]
-    for name, key in (
-        ("Due", "run_at_ms"),
-        ("Started", "started_at_ms"),
-        ("Ended", "finished_at_ms"),
-    ):
+    if job["state"] == "delayed":
+        found.append(("Due", words.instant(job["run_at_ms"])))
+    for name, key in (("Started", "started_at_ms"), ("Ended", "finished_at_ms")):
         if job[key]:
             found.append((name, words.instant(job[key])))
     for name, key in (("Waited", "wait_ms"), ("Ran", "run_ms")):
