@@ -289,8 +289,8 @@ class Acting:
             self._guard.require(identity, Need.ACT)
             if not target.isdecimal():
                 raise Refusal(ErrorCode.BAD_REQUEST, f"{target!r} is no worker")
-            for queue in self._engine.session_queues(SessionKey(int(target))):
-                self._guard.require(identity, Need.ACT, queue)
+            for name in self._engine.session_queues(SessionKey(int(target))):
+                self._guard.require(identity, Need.ACT, name)
             command = kinds.WORKERS[kind](SessionKey(int(target)))
             entry["worker"] = self._engine.session_name(SessionKey(int(target)))
         else:
