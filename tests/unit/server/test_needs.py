@@ -18,7 +18,7 @@ def routes(tmp_path: Path) -> list[tuple[str, Any]]:
     """Of a whole daemon that has not been started, with their paths."""
     settings = config.load(None, {}, {"data.dir": str(tmp_path / "data")})
     shield: Any = Daemon(settings, lambda: settings, {})._http.config.app
-    assert type(shield) is Shield, "it is around everything"
+    assert repr(type(shield)) == repr(Shield), "it is around everything"
     return list(walk(shield._app.routes))
 
 
