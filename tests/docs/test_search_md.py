@@ -49,7 +49,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searching]:
     shelf = Shelf(directory)
     shelf.put(*(job_of(*row) for row in table("queue", "id", "name", "state", "data", "more")))
     connection = process.connect(directory)
-    yield Searching(connection, lambda: 0.0)
+    yield Searching(connection, lambda: 0.0, lambda seconds: None)
     connection.close()
     shelf.close()
 
