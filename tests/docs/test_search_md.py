@@ -86,5 +86,6 @@ def test_the_bounds_are_those_of_the_code() -> None:
         str(query.QUERY_LENGTH_MAX),
         str(query.TERMS_MAX),
         str(query.VALUES_MAX),
+        str(query.KEYS_MAX),
         str(finder.WAITING_MAX),
     ]

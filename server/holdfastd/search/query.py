@@ -23,7 +23,9 @@ QUERY_LENGTH_MAX: Final = 4_000
 """Characters, also of the canonical text. An address line holds as many; arbitrary."""
 TERMS_MAX: Final = 50
 VALUES_MAX: Final = 100
-"""Of one term. Both arbitrary."""
+"""Of one term."""
+KEYS_MAX: Final = 32
+"""Of a path into data. All three are arbitrary."""
 
 _ALIASES: Final = {"task": Field.NAME, "job": Field.ID, "tags": Field.TAG, "queues": Field.QUEUE}
 _FIELDS: Final = {field.value: field for field in Field if field is not Field.WORD} | _ALIASES
@@ -50,10 +52,8 @@ def parse(text: str, now_ms: int) -> Query:
     while scanner.skip_blanks():
         if len(terms) == TERMS_MAX:
             fail(f"there are more than {TERMS_MAX} terms", scanner.at, "leave some out")
-        found = _term(scanner, now_ms)
-        if found not in terms:
-            terms.append(found)
-    query = Query(tuple(terms))
+        terms.append(_term(scanner, now_ms))
+    query = Query(tuple(dict.fromkeys(terms)))
     _check_length(str(query))
     return query
 
@@ -125,6 +125,8 @@ def _data_term(scanner: Scanner, start: int, is_negated: bool) -> Term:
     scanner.at += len("data")
     path: list[str | None] = []
     while scanner.takes("."):
+        if len(path) == KEYS_MAX:
+            fail(f"the path has more than {KEYS_MAX} keys", scanner.at, "leave the last ones out")
         path.append(_key(scanner))
     if scanner.at >= len(scanner.text) or scanner.text[scanner.at] not in ":=<>":
         fail(
@@ -164,6 +166,5 @@ def _any_of(scanner: Scanner, start: int, reader: Reader) -> tuple[Test, ...]:
             test = reader.compared(operator[1], value, what)
         else:
             test = reader.value(value, what)
-        if test not in tests:
-            tests.append(test)
-    return tuple(tests)
+        tests.append(test)
+    return tuple(dict.fromkeys(tests))
