@@ -569,6 +569,7 @@ class Machine(RuleBasedStateMachine):
                 continue
             if job.is_acked:
                 assert row.state is State.COMPLETED, "an acked job came back"
+            assert row.payload in (job.payload or row.payload, None), "it has other data"
             tries = row.failures + row.crashes
             assert tries >= job.tries, "attempts fell"
             job.tries = tries
@@ -750,7 +751,32 @@ class TrustsWhatItReadBefore(Driver):
         return is_written
 
 
-@pytest.mark.parametrize("driver", [SaysBeforeItWrites, ForgetsLeases, TrustsWhatItReadBefore])
+class LeavesMovedJobsOnDisk(Driver):
+    """The batch does not say that a job went to another queue."""
+
+    def begin_write(self) -> None:
+        self.engine._partition.open.moved.clear()
+        super().begin_write()
+
+
+class ForgetsNewData(Driver):
+    """The batch does not have what a job was edited to."""
+
+    def begin_write(self) -> None:
+        self.engine._partition.open.edited.clear()
+        super().begin_write()
+
+
+@pytest.mark.parametrize(
+    "driver",
+    [
+        SaysBeforeItWrites,
+        ForgetsLeases,
+        TrustsWhatItReadBefore,
+        LeavesMovedJobsOnDisk,
+        ForgetsNewData,
+    ],
+)
 def test_the_machine_notices_a_sabotaged_twin(driver: type[Driver]) -> None:
     class Sabotaged(Machine):
         make_driver = driver
