@@ -33,7 +33,7 @@ LIMIT_MAX: Final = 1_000
 OVERVIEW_QUEUES: Final = 50
 LAST_FAILED: Final = 10
 LAST_FAILED_S: Final = 3.0
-"""They are searched for so often at most, though an overview that is watched is told each second."""
+"""They are searched for so often at most, however many overviews are watched."""
 TOPS: Final = 10
 TOP_MS: Final = 24 * 3600 * 1000
 """The overview tells of the failing and slow of the last day."""
