@@ -47,7 +47,7 @@ class Facts:
             "python": platform.python_version(),
             "sqlite": sqlite3.sqlite_version,
             "storage": await self._storage(config),
-            "commits": self._commits(),
+            "writing": self._writing(),
             "backup": self._backup(config),
             "connections": dict(self._connections()),
             "config": _shown(config),
@@ -64,13 +64,13 @@ class Facts:
             "reserve_bytes": config.data.reserve_bytes,
         }
 
-    def _commits(self) -> dict[str, Any]:
+    def _writing(self) -> dict[str, Any]:
         observed = self._observed
         return {
             "commits": sum(observed.commit_seconds.counts),
-            "mean_seconds": _mean(observed.commit_seconds),
-            "commands_each": _mean(observed.commit_commands),
-            "loop_lag_mean_seconds": _mean(observed.loop_lag_seconds),
+            "mean_commit_seconds": _mean(observed.commit_seconds),
+            "commands_per_commit": _mean(observed.commit_commands),
+            "mean_lag_of_loop_seconds": _mean(observed.loop_lag_seconds),
             "waiting_commands": observed.commands_waiting,
             "refused_for_want_of_space": observed.store_full,
         }

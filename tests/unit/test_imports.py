@@ -57,8 +57,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.observed",
     ),
     "holdfastd.inside": ("holdfastd.engine", "holdfastd.pipeline"),
+    "holdfastd.chronicle": ("holdfastd.engine", "holdfastd.store.base"),
+    "holdfastd.translation": ("holdfastd.engine", "holdfast.wire"),
     "holdfastd.net": (
         "holdfastd.net",
+        "holdfastd.translation",
         "holdfastd.tls",
         "holdfastd.access",
         "holdfastd.audit",
@@ -74,6 +77,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "holdfastd.web": (
         "holdfastd.web",
+        "holdfastd.audit",
+        "holdfastd.chronicle",
+        "holdfastd.search",
+        "holdfastd.translation",
         "holdfastd.access",
         "holdfastd.clock",
         "holdfastd.logs",

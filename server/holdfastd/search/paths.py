@@ -58,10 +58,16 @@ class Path(NamedTuple):
     """In cursors."""
     table: str
     """What stands behind FROM. In a subquery, {range} stands for the range of a window."""
+    walk: Filter
+    """Conditions that the index follows: whatever they exclude costs nothing."""
     where: Filter
+    """Conditions of single rows. A window is measured without them: else it would go on until so
+    many rows fulfil them, through the whole table if none does."""
     key: tuple[str, ...]
     """Columns of the order, all in one direction."""
     is_descending: bool = True
+    marks: str = ""
+    """SELECT and FROM by which places are found; "" = by the table itself."""
     streams: tuple[Filter, ...] = ()
     """Of the queues and states that are walked as one: each an index follows in the order. None =
     the table itself is in order, or short enough to be sorted."""
@@ -84,22 +90,22 @@ class Path(NamedTuple):
         bounds = self._range(after, end)
         if "{range}" in self.table:
             table = self.table.replace("{range}", bounds.sql)
-            return Filter(f"{table} WHERE {self.where.sql}", (*bounds.values, *self.where.values))
-        where = every([self.where, bounds])
+            return Filter(f"{table} WHERE {self.walk.sql}", (*bounds.values, *self.walk.values))
+        where = every([self.walk, bounds])
         return Filter(f"{self.table} WHERE {where.sql}", where.values)
 
     def end(self, connection: sqlite3.Connection, after: Place | None, rows: int) -> Place | None:
         """The place up to which a window of about so many rows goes, at most twice as many; None =
         to the end."""
-        if not self.streams:
-            return self._nth(connection, self.rows(after, None), rows)
         bounds = self._range(after, None)
+        if not self.streams:
+            return self._nth(connection, every([self.walk, bounds]), rows)
         streams, ends, share = list(self.streams), list[Place](), 0
         # Those that end within their share leave it to the others.
         while streams and share < max(1, rows // len(streams)):
             share = max(1, rows // len(streams))
             found = {
-                stream: self._nth(connection, self._of_stream(stream, bounds), share)
+                stream: self._nth(connection, every([stream, self.shared, bounds]), share)
                 for stream in streams
             }
             ends = [end for end in found.values() if end is not None]
@@ -108,15 +114,12 @@ class Path(NamedTuple):
             return None
         return max(ends) if self.is_descending else min(ends)
 
-    def _of_stream(self, stream: Filter, bounds: Filter) -> Filter:
-        where = every([stream, self.shared, bounds])
-        return Filter(f"{self.table} WHERE {where.sql}", where.values)
-
-    def _nth(self, connection: sqlite3.Connection, rows: Filter, count: int) -> Place | None:
-        """The place of a row of these, from 1."""
+    def _nth(self, connection: sqlite3.Connection, where: Filter, count: int) -> Place | None:
+        """The place of a row, counted from 1."""
+        marks = self.marks or f"SELECT {', '.join(self.key)} FROM {self.table}"
         found: Place | None = connection.execute(
-            f"SELECT {', '.join(self.key)} FROM {rows.sql} ORDER BY {self.order} LIMIT 1 OFFSET ?",
-            (*rows.values, count - 1),
+            f"{marks} WHERE {where.sql} ORDER BY {self.order} LIMIT 1 OFFSET ?",
+            (*where.values, count - 1),
         ).fetchone()
         return found
 
@@ -222,8 +225,8 @@ def _numbers(states: frozenset[State]) -> str:
 
 
 def _by_seq(connection: sqlite3.Connection, query: Query, scope: Scope, but: Filter = ALL) -> Path:
-    where = every([_where(scope), _created_seqs(connection, query), but])
-    return Path(_SEQ, "job NOT INDEXED", where, ("job.seq",))
+    where = every([_where(scope), but])
+    return Path(_SEQ, "job NOT INDEXED", _created_seqs(connection, query), where, ("job.seq",))
 
 
 def _created_seqs(connection: sqlite3.Connection, query: Query) -> Filter:
@@ -280,20 +283,20 @@ def _by_id(connection: sqlite3.Connection, query: Query, scope: Scope) -> list[P
 
 def _of_ids(name: str, scope: Scope, ids: list[str]) -> Path:
     named = Filter("job.id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
-    where = every([_queues(scope), named, _where(scope)])
-    return Path(name, "job INDEXED BY job_by_id", where, ("job.seq",))
+    walk = every([_queues(scope), named])
+    return Path(name, "job INDEXED BY job_by_id", walk, _where(scope), ("job.seq",))
 
 
 def _of_prefix(connection: sqlite3.Connection, query: Query, scope: Scope, prefix: str) -> Path:
     begins = Filter("job.id >= ? AND job.id <= ?", (prefix, prefix + "\U0010ffff"))
-    where = every([_queues(scope), begins])
+    walk = every([_queues(scope), begins])
     (count,) = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_by_id WHERE {where.sql} LIMIT ?)",
-        (*where.values, PREFIX_ROWS_MAX + 1),
+        f"SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_by_id WHERE {walk.sql} LIMIT ?)",
+        (*walk.values, PREFIX_ROWS_MAX + 1),
     ).fetchone()
     if count > PREFIX_ROWS_MAX:
         return _by_seq(connection, query, scope)
-    return Path(_SEQ, "job INDEXED BY job_by_id", every([where, _where(scope)]), ("job.seq",))
+    return Path(_SEQ, "job INDEXED BY job_by_id", walk, _where(scope), ("job.seq",))
 
 
 def _queues(scope: Scope) -> Filter:
@@ -305,7 +308,8 @@ def _by_tag(query: Query, scope: Scope) -> list[Path]:
         if len(term.patterns) == 1 and term.patterns[0].is_exact:
             tagged = Filter("tag.tag = ?", (term.patterns[0].prefix,))
             table = "tag CROSS JOIN job ON job.seq = tag.seq"
-            return [Path(_SEQ, table, every([tagged, _where(scope)]), ("tag.seq",))]
+            marks = "SELECT tag.seq FROM tag"
+            return [Path(_SEQ, table, tagged, _where(scope), ("tag.seq",), marks=marks)]
     return []
 
 
@@ -327,7 +331,8 @@ def _with_attempts(scope: Scope) -> Path:
         "(SELECT DISTINCT source.seq FROM attempt AS source WHERE {range}) AS source "
         "CROSS JOIN job ON job.seq = source.seq"
     )
-    return Path(_SEQ, table, _where(scope), ("source.seq",))
+    marks = "SELECT DISTINCT source.seq FROM attempt AS source"
+    return Path(_SEQ, table, ALL, _where(scope), ("source.seq",), marks=marks)
 
 
 def _by_word(connection: sqlite3.Connection, query: Query, scope: Scope) -> list[Path]:
@@ -351,15 +356,16 @@ def _by_states(query: Query, scope: Scope) -> list[Path]:
         paths.append(_delayed(query, scope))
     if State.BLOCKED in scope.states and scope.count(State.BLOCKED):
         where = _where(scope._replace(states=frozenset({State.BLOCKED})))
-        paths.append(Path("blocked", "job NOT INDEXED", where, ("job.seq",)))
+        paths.append(Path("blocked", "job NOT INDEXED", ALL, where, ("job.seq",)))
     if scope.states & FINISHED:
         paths.append(_finished(query, scope))
     return paths
 
 
 def _active(scope: Scope) -> Path:
-    where = every([Filter("job.state = 3", ()), _where(scope._replace(states=frozenset(State)))])
-    return Path("active", "job INDEXED BY job_active", where, ("job.token",), False)
+    walk = Filter("job.state = 3", ())
+    where = _where(scope._replace(states=frozenset(State)))
+    return Path("active", "job INDEXED BY job_active", walk, where, ("job.token",), False)
 
 
 def _of_queues(
@@ -371,15 +377,16 @@ def _of_queues(
     shared = every([Filter(f"job.state = {int(state)}", ()), bounds])
     streams = tuple(Filter("job.queue = ?", (queue,)) for queue in queues)
     table = f"job INDEXED BY job_{name}"
-    return Path(name, table, every([among, shared]), key, False, streams, shared)
+    walk = every([among, shared])
+    return Path(name, table, walk, ALL, key, False, "", streams, shared)
 
 
 def _delayed(query: Query, scope: Scope) -> Path:
     key = ("job.run_at_ms", "job.seq")
     due = _bounds("job.run_at_ms", query, Field.DUE)
     if scope.is_all:
-        where = every([Filter("job.state = 2", ()), due])
-        return Path("delayed", "job INDEXED BY job_due", where, key, False)
+        walk = every([Filter("job.state = 2", ()), due])
+        return Path("delayed", "job INDEXED BY job_due", walk, ALL, key, False)
     return _of_queues("delayed", State.DELAYED, scope, key, due)
 
 
@@ -397,18 +404,13 @@ def _finished(query: Query, scope: Scope) -> Path:
         (queues,),
     )
     shared = every([Filter(_FINISHED, ()), _bounds("job.finished_at_ms", query, Field.FINISHED)])
-    return Path(
-        "finished",
-        "job INDEXED BY job_finished",
-        every([among, shared]),
-        ("job.finished_at_ms", "job.seq"),
-        True,
-        tuple(
-            Filter(f"job.queue = ? AND job.state = {int(state)}", (queue,))
-            for queue, state in pairs
-        ),
-        shared,
+    streams = tuple(
+        Filter(f"job.queue = ? AND job.state = {int(state)}", (queue,)) for queue, state in pairs
     )
+    key = ("job.finished_at_ms", "job.seq")
+    table = "job INDEXED BY job_finished"
+    walk = every([among, shared])
+    return Path("finished", table, walk, ALL, key, True, "", streams, shared)
 
 
 _FINISHED: Final = "likely(job.state >= 5)"

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from holdfastd.engine.model import Seq, State
 from holdfastd.search.data import DataMatcher
-from holdfastd.search.filters import ALL, Filter, allows_queue, filter_of, states_of
+from holdfastd.search.filters import ALL, Filter, allows_queue, every, filter_of, states_of
 from holdfastd.search.found import Facets, Found, FoundJob
 from holdfastd.search.paths import (
     Path,
@@ -147,11 +147,11 @@ class _Rows:
         path = window.path
         key = ", ".join(f"{column} AS k{at}" for at, column in enumerate(path.key))
         keys = ", ".join(f"k{at}" for at in range(len(path.key)))
+        fits = every([path.where, self.filter])
         looked_at, packed = self.connection.execute(
             f"SELECT count(*), json_group_array(json_array(number, {keys})) FILTER (WHERE fits) "
-            f"FROM (SELECT job.seq AS number, {key}, ({self.filter.sql}) AS fits "
-            f"FROM {window.rows.sql})",
-            (*self.filter.values, *window.rows.values),
+            f"FROM (SELECT job.seq AS number, {key}, ({fits.sql}) AS fits FROM {window.rows.sql})",
+            (*fits.values, *window.rows.values),
         ).fetchone()
         hits = [_Hit(Seq(seq), tuple(place)) for seq, *place in json.loads(packed)]
         hits.sort(key=lambda hit: hit.place, reverse=path.is_descending)
@@ -269,7 +269,8 @@ class _Tally(_Rows):
         with closing(windows(self.connection, paths, None, self.timer, rows)) as walk:
             for window in walk:
                 if not self.has_data:
-                    self._looked_at += self._add(window.rows, self.filter)
+                    fits = every([window.path.where, self.filter])
+                    self._looked_at += self._add(window.rows, fits)
                 else:
                     found = self.hits(window, sys.maxsize)
                     self._looked_at += found.looked_at

@@ -44,7 +44,7 @@ class Window(NamedTuple):
     before: Place | None
     """The place behind which it begins; None = the beginning of its path."""
     rows: Filter
-    """What stands behind FROM for its rows, and what it binds."""
+    """What stands behind FROM for its rows, and what it binds; `path.where` is not in it."""
     next: str | None
     """Cursor of what follows; None = there is no more."""
 

@@ -1,6 +1,7 @@
 """Searches on a real database: what they find, page by page, and when time is up."""
 
 import random
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from holdfastd.engine.model import FINISHED, FailReason, State
-from holdfastd.search.found import Found
+from holdfastd.search import paths
+from holdfastd.search.found import BadCursor, Found
 from holdfastd.search.process import connect
 from holdfastd.search.query import parse
 from holdfastd.search.searching import Searching
@@ -263,3 +265,234 @@ def test_counts_are_those_of_the_jobs(full: tuple[Shelf, Searching], text: str) 
         "tag": Counter(tag for job in jobs for tag in job.tags),
         "worker": Counter(job.worker for job in jobs if job.worker),
     }
+
+
+# ---- order and pages -----------------------------------------------------------------------------
+
+
+def test_jobs_of_a_queue_come_by_what_becomes_of_them(shelf: Shelf, searching: Searching) -> None:
+    shelf.put(
+        Shelved(id="done", state=State.COMPLETED, finished_at_ms=1),
+        Shelved(id="broken", state=State.FAILED, finished_at_ms=2),
+        Shelved(id="later", state=State.DELAYED, run_at_ms=20),
+        Shelved(id="soon", state=State.DELAYED, run_at_ms=10),
+        Shelved(id="last", priority=5),
+        Shelved(id="next", priority=-5),
+        Shelved(id="running", state=State.ACTIVE, worker="w"),
+        Shelved(id="elsewhere", queue="sms"),
+    )
+    expected = ["running", "next", "last", "soon", "later", "broken", "done"]
+    assert find(searching, "queue:mail") == expected
+    assert through(searching, "queue:mail", 2) == expected
+    assert find(searching, "")[0] == "elsewhere"  # all jobs: the newest first
+
+
+def test_queues_and_states_are_merged_in_the_order_of_their_ends(
+    shelf: Shelf, searching: Searching
+) -> None:
+    """A hundred queues, of very different length."""
+    dice = random.Random(3)
+    jobs = [
+        Shelved(
+            queue=f"q{min(int(dice.expovariate(0.1)), 99)}",
+            state=dice.choice([State.FAILED, State.COMPLETED]),
+            finished_at_ms=dice.randrange(1000),
+        )
+        for _ in range(3000)
+    ]
+    shelf.put(*jobs)
+    for text in ("state:failed,completed", "state:failed", "-queue:q0 state:failed"):
+        states = {State.FAILED} | ({State.COMPLETED} if "completed" in text else set())
+        kept = [
+            job
+            for job in shelf.jobs
+            if job.state in states and not ("-queue:q0" in text and job.queue == "q0")
+        ]
+        kept.sort(key=lambda job: (job.finished_at_ms, job.seq), reverse=True)
+        assert through(searching, text, 333) == [job.id for job in kept]
+
+
+def test_with_too_many_queues_to_merge_the_newest_come_first(
+    shelf: Shelf, searching: Searching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.put(*(Shelved(queue=f"q{at % 50}", id=f"j{at}") for at in range(200)))
+    query = parse("state:waiting", NOW_MS)
+    first = searching.page(query, None, None, 60)
+    monkeypatch.setattr(paths, "STREAMS_MAX", 20)
+    assert through(searching, "state:waiting", 60) == [f"j{at}" for at in reversed(range(200))]
+    # A search that began the other way ends that way.
+    rest = searching.page(query, None, first.next, 1000)
+    assert sorted(ids(first) + ids(rest)) == sorted(job.id for job in shelf.jobs)
+
+
+def test_jobs_that_change_between_pages_do_not_disturb_the_others(
+    shelf: Shelf, searching: Searching
+) -> None:
+    put = shelf.put(*(Shelved(state=State.FAILED, finished_at_ms=at) for at in range(60)))
+    moving = iter(put[::7])
+
+    def retry() -> None:
+        for job in (next(moving, None), next(moving, None)):
+            if job is not None:
+                shelf.change(job, state=State.WAITING, finished_at_ms=0)
+        shelf.put(Shelved(state=State.FAILED, finished_at_ms=1_000))  # before the first page
+
+    found = through(searching, "state:failed", 9, between=retry)
+    assert len(set(found)) == len(found)
+    assert {job.id for job in put} - {job.id for job in put[::7]} <= set(found)
+    assert set(found) <= {job.id for job in put}
+
+
+def test_the_first_page_of_a_last_one_has_no_next(shelf: Shelf, searching: Searching) -> None:
+    shelf.put(*(Shelved() for _ in range(10)))
+    for limit, is_more in ((9, True), (10, False), (11, False)):
+        page = searching.page(parse("state:waiting", NOW_MS), None, None, limit)
+        assert (page.next is not None, page.was_cut) == (is_more, False)
+
+
+def test_an_empty_database_has_no_jobs(shelf: Shelf, searching: Searching) -> None:
+    for text in QUERIES:
+        assert searching.page(parse(text, NOW_MS), None, None, 10) == Found([], None, False, 0)
+        assert searching.count(parse(text, NOW_MS), None).total == 0
+
+
+def test_only_allowed_queues_are_seen(shelf: Shelf, searching: Searching) -> None:
+    shelf.put(*many_jobs(200, seed=5))
+
+    def allows(name: str) -> bool:
+        return name == "sms"
+
+    for text, fits in QUERIES.items():
+        expected = sorted(job.id for job in shelf.jobs if job.queue == "sms" and fits(job))
+        assert sorted(through(searching, text, 13, allows)) == expected
+        facets = searching.count(parse(text, NOW_MS), allows)
+        assert facets.total == len(expected)
+        assert {name for name, _ in facets.by["queue"]} <= {"sms"}
+
+
+def test_a_job_is_shown_with_its_worker_and_its_last_error(
+    shelf: Shelf, searching: Searching
+) -> None:
+    errors = (("A", "first", ""), ("B", "last", ""))
+    shelf.put(
+        Shelved(id="a", state=State.ACTIVE, worker="w7", errors=errors, failures=2),
+        Shelved(id="b", state=State.FAILED, errors=(("OnlyType", "", ""),), failures=1),
+    )
+    shown = {
+        job.row.id: (job.queue, job.worker, job.error)
+        for job in searching.page(parse("", NOW_MS), None, None, 10).jobs
+    }
+    assert shown == {"a": ("mail", "w7", "last"), "b": ("mail", "", "OnlyType")}
+
+
+def test_jobs_whose_times_do_not_rise_with_their_numbers_are_found_all_the_same(
+    shelf: Shelf, searching: Searching
+) -> None:
+    """The clock was set back now and then, by less than an hour."""
+    dice = random.Random(2)
+    times = [at * 600_000 + dice.randrange(3_500_000) for at in range(300)]
+    shelf.put(*(Shelved(created_at_ms=NOW_MS - 10**9 + time) for time in times))
+    for _ in range(20):
+        low, high = sorted(dice.sample(range(180_000_000), 2))
+        low_ms, high_ms = NOW_MS - 10**9 + low, NOW_MS - 10**9 + high
+        text = f"created:-{NOW_MS - low_ms}ms..-{NOW_MS - high_ms}ms"
+        expected = [job.id for job in shelf.jobs if low_ms <= job.created_at_ms <= high_ms]
+        assert sorted(through(searching, text, 40)) == sorted(expected)
+
+
+# ---- time ----------------------------------------------------------------------------------------
+
+
+def test_a_search_that_runs_out_of_time_says_so(shelf: Shelf, reader: sqlite3.Connection) -> None:
+    shelf.put(*(Shelved(name=f"n{at}") for at in range(3000)))
+    cut = Searching(reader, RunningClock(0.001))
+    query = parse("name:n5", NOW_MS)
+    page = cut.page(query, None, None, 10, seconds=0)
+    assert (ids(page), page.was_cut, page.looked_at) == ([], True, 200)
+    assert page.next is not None
+    facets = cut.count(query, None, seconds=0)
+    assert (facets.total, facets.is_exact, facets.looked_at) == (0, False, 2000)
+    whole = cut.count(parse("state:waiting", NOW_MS), None, seconds=0)
+    assert (whole.total, whole.is_exact, whole.is_sampled) == (3000, True, True)
+
+
+def test_a_window_that_takes_far_too_long_is_given_up(
+    shelf: Shelf, reader: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.put(*(Shelved(name=f"n{at}") for at in range(3000)))
+    monkeypatch.setattr("holdfastd.search.searching.STEPS_BETWEEN_LOOKS", 10)
+    late = Searching(reader, RunningClock(1.0))
+    page = late.page(parse("name:n5", NOW_MS), None, None, 10)
+    assert (page.jobs, page.was_cut, page.looked_at) == ([], True, 0)
+    assert page.next == "seq"  # as if it had not begun
+    assert find(Searching(reader, StillClock()), "name:n5") == ["job-6"]
+
+
+# ---- what is damaged -----------------------------------------------------------------------------
+
+
+def test_damaged_rows_do_not_keep_the_others_from_being_found(
+    shelf: Shelf, searching: Searching
+) -> None:
+    shelf.put(*(Shelved(id=f"j{at}", data={"a": at}, tags=("t",)) for at in range(8)))
+    for damage in (
+        "payload = X'C1' WHERE seq = 1",
+        "state = 99 WHERE seq = 2",
+        "options = X'C1FF' WHERE seq = 3",
+        "name = CAST(X'FFFE' AS TEXT) WHERE seq = 4",
+        "fail_reason = 77 WHERE seq = 5",
+    ):
+        shelf.connection.execute(f"UPDATE job SET {damage}")
+    assert find(searching, "data.a:*") == ["j7", "j6", "j5", "j3"]
+    assert {"j5", "j6", "j7"} <= set(find(searching, ""))
+    assert {"j5", "j6", "j7"} <= set(find(searching, "queue:mail"))
+    assert searching.count(parse("name:*", NOW_MS), None).total == 8
+
+
+def test_a_cursor_of_another_query_is_refused(shelf: Shelf, searching: Searching) -> None:
+    shelf.put(*(Shelved() for _ in range(10)))
+    page = searching.page(parse("state:waiting", NOW_MS), None, None, 3)
+    with pytest.raises(BadCursor, match="another query"):
+        searching.page(parse("state:delayed", NOW_MS), None, page.next, 3)
+
+
+# ---- how rows are found --------------------------------------------------------------------------
+
+
+def steps_of(reader: sqlite3.Connection, text: str) -> list[str]:
+    """Of the plans of all statements for the first and the second window of a query."""
+    statements: list[str] = []
+    searching = Searching(reader, StillClock())
+    reader.set_trace_callback(statements.append)
+    first = searching.page(parse(text, NOW_MS), None, None, 40)
+    searching.page(parse(text, NOW_MS), None, first.next, 40)
+    reader.set_trace_callback(None)
+    return [
+        f"{row[3]} {'LIMIT' if 'LIMIT 1' in statement else ''}".strip()
+        for statement in statements
+        if not statement.startswith(("BEGIN", "ROLLBACK", "--"))
+        for row in reader.execute(f"EXPLAIN QUERY PLAN {statement}")
+    ]
+
+
+def wrong(steps: list[str]) -> list[str]:
+    """Steps that read a table from end to end, but for one row of it. A few ids are sorted."""
+    has_ids = any("job_by_id" in step for step in steps)
+    return [
+        step
+        for step in steps
+        if (re.match(r"SCAN (job|tag|attempt|mark|past)\b", step) and "LIMIT" not in step)
+        or ("TEMP B-TREE" in step and not has_ids)
+    ]
+
+
+@pytest.mark.parametrize("text", [text for text in QUERIES if text])
+def test_no_window_is_sorted_or_scanned_for(reader_of_full: sqlite3.Connection, text: str) -> None:
+    found = wrong(steps_of(reader_of_full, text))
+    # All active jobs are looked at: there are as many as workers can run.
+    assert [step for step in found if "job_active" not in step] == []
+
+
+def test_a_plan_that_scans_is_seen(reader_of_full: sqlite3.Connection) -> None:
+    plan = reader_of_full.execute("EXPLAIN QUERY PLAN SELECT id FROM job ORDER BY name")
+    assert len(wrong([row[3] for row in plan])) == 2

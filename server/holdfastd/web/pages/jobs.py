@@ -87,7 +87,6 @@ class JobsPages:
             identity,
             "jobs.html",
             page="jobs",
-            status=400 if values["error"] else 200,
             query=text,
             may_act=self._site.guard.allows(identity, Need.ACT),
             may_add=self._site.guard.allows(identity, Need.ADD),

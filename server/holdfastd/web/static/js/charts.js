@@ -44,6 +44,13 @@ function stacked(chart) {
   );
 }
 
+/** Indexes of values with nothing beside them: a line would not show them. */
+function alone(values) {
+  return values.flatMap((value, i) =>
+    value != null && values[i - 1] == null && values[i + 1] == null ? [i] : [],
+  );
+}
+
 function tip(chart, format) {
   const box = document.createElement("div");
   box.className = "u-tip";
@@ -90,12 +97,18 @@ function draw(box) {
       width: series.stacked ? 1.25 : 1.75,
       dash: series.dashed ? [5, 4] : undefined,
       fill: series.stacked ? translucent(line, 0.22) : undefined,
-      points: { show: false },
+      points: { size: 5, fill: line, filter: (plot, at) => alone(plot.data[at]) },
       spanGaps: false,
     };
   });
-  // What stands on another series is filled down to that one; uPlot counts the times as series 0.
-  const bands = chart.series.flatMap((series, i) => (series.stacked && i ? [{ series: [i + 1, i] }] : []));
+  // What stands on top is drawn first, and filled down to what it stands on. For uPlot the times are
+  // series 0.
+  const order = chart.series.map((_, i) => i).reverse();
+  const placeOf = (i) => order.indexOf(i) + 1;
+  const values = stacked(chart);
+  const bands = chart.series.flatMap((series, i) =>
+    series.stacked && i ? [{ series: [placeOf(i), placeOf(i - 1)] }] : [],
+  );
   const options = {
     width: place.clientWidth,
     height: HEIGHT,
@@ -104,13 +117,13 @@ function draw(box) {
     legend: { show: false },
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, chart.least ?? 1)] } },
     axes: [{ ...axis, size: 30, values: times }, { ...axis, size: 58, values: (_, splits) => splits.map(format) }],
-    series: [{}, ...plain],
+    series: [{}, ...order.map((i) => plain[i])],
     bands,
     plugins: [tip(chart, format)],
   };
   drawn.get(box)?.plot.destroy();
   place.replaceChildren();
-  const plot = new uPlot(options, [chart.times.map((ms) => ms / 1000), ...stacked(chart)], place);
+  const plot = new uPlot(options, [chart.times.map((ms) => ms / 1000), ...order.map((i) => values[i])], place);
   drawn.set(box, { plot, data: box.dataset.chart });
 }
 
