@@ -57,8 +57,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.observed",
     ),
     "holdfastd.inside": ("holdfastd.engine", "holdfastd.pipeline"),
-    "holdfastd.chronicle": ("holdfastd.engine", "holdfastd.store.base"),
-    "holdfastd.translation": ("holdfastd.engine", "holdfast.wire"),
+    "holdfastd.chronicle": ("holdfastd.engine", "holdfastd.store.base", "holdfastd.clock"),
     "holdfastd.net": (
         "holdfastd.net",
         "holdfastd.translation",
@@ -88,6 +87,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.store.base",
         "holdfastd.pipeline",
         "holdfastd.inside",
+        "holdfastd.chronicle",
         "holdfastd.observed",
         "holdfastd.VERSION",
         "holdfast.wire",
