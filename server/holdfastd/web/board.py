@@ -25,12 +25,15 @@ from holdfastd.search.found import BadCursor, FoundJob, SearchBusy, SearchError
 from holdfastd.search.query import Query, parse
 from holdfastd.store.base import Store
 from holdfastd.web import copying, told
+from holdfastd.web.remembered import Remembered, rights_key
 from holdfastd.web.safe.redact import Redactor
 
 LIMIT_MAX: Final = 1_000
 """Queues or jobs of one page."""
 OVERVIEW_QUEUES: Final = 50
 LAST_FAILED: Final = 10
+LAST_FAILED_S: Final = 3.0
+"""They are searched for so often at most, however many overviews are watched."""
 TOPS: Final = 10
 TOP_MS: Final = 24 * 3600 * 1000
 """The overview tells of the failing and slow of the last day."""
@@ -84,6 +87,9 @@ class Board:
         self._now_ms = now_ms
         self._facts = facts
         self._actions = actions
+        self._failed: Remembered[list[dict[str, Any]]] = Remembered(
+            LAST_FAILED_S, lambda: now_ms() / 1000
+        )
 
     # ---- queues --------------------------------------------------------------------------------
 
@@ -93,9 +99,7 @@ class Board:
         queues = await self._queues(identity)
         totals = await self._totals(queues, now_ms)
         first = sorted(queues, key=_trouble)[:OVERVIEW_QUEUES]
-        failed: list[dict[str, Any]] = []
-        with suppress(Refusal):  # the searching process may be ending; the numbers are here
-            failed = (await self.jobs(identity, "state:failed", None, LAST_FAILED))["jobs"]
+        failed = await self._failed.get(rights_key(identity), lambda: self._last_failed(identity))
         shown = [self._queue(queue, now_ms) for queue in first]
         return {
             "totals": totals,
@@ -107,6 +111,13 @@ class Board:
             "failing": await self.top(identity, "failing", now_ms - TOP_MS, now_ms, TOPS),
             "slowest": await self.top(identity, "slowest", now_ms - TOP_MS, now_ms, TOPS),
         }
+
+    async def _last_failed(self, identity: Identity) -> list[dict[str, Any]]:
+        with suppress(Refusal):  # the searching process may be ending; the numbers are here
+            found = await self.jobs(identity, "state:failed", None, LAST_FAILED)
+            jobs: list[dict[str, Any]] = found["jobs"]
+            return jobs
+        return []
 
     async def queues(
         self,
