@@ -24,7 +24,6 @@ from holdfastd.engine.attending import Attending
 from holdfastd.engine.changes import (
     Batch,
     DelayedPage,
-    HistoryRow,
     JobRow,
     JobsById,
     Page,
@@ -143,7 +142,7 @@ class Engine:
     ) -> None:
         """Start from what is stored. Every session with leases gets a full grace."""
         partition = self._partition
-        partition.epoch = partition.history.epoch = epoch
+        partition.epoch = epoch
         partition.steady_since = moment.monotonic
         partition.next_seq, partition.next_queue, partition.next_session = next_numbers
         for row in queues:
@@ -691,16 +690,6 @@ class Engine:
                 self._sweeping.prune_old(queue, moment)
             self._attending.forget_absent(moment)
 
-    def close_history(self, moment: Moment) -> None:
-        """The daemon stops: what the open minute has is written with the next batch."""
-        self._store_history(self._partition.history.close(moment.now_ms), moment)
-
-    def _store_history(self, rows: list[HistoryRow], moment: Moment) -> None:
-        if rows:
-            batch = self._partition.open
-            batch.history += rows
-            batch.history_kept_from_ms = self._partition.history.kept_from_ms(moment.now_ms)
-
     def forgive(self, moment: Moment) -> None:
         """Nobody could be heard for a while: every lease gets a full grace, as after a restart."""
         self._attending.forgive(moment)
@@ -715,9 +704,6 @@ class Engine:
         if partition.sated:
             return 0.0
         at = self._housekeeping_at
-        if partition.history.is_counting:
-            closes_in_ms = partition.history.closes_in_ms(moment.now_ms)
-            at = min(at, moment.monotonic + closes_in_ms / 1000)
         expiry = self._attending.next_deadline()
         if expiry is not None:
             at = min(at, expiry)
@@ -802,10 +788,6 @@ class Engine:
         """Name of a session's worker; "" = none, or it is gone."""
         session = self._partition.sessions_by_key.get(key)
         return "" if session is None else session.worker
-
-    @property
-    def history(self) -> History:
-        return self._partition.history
 
     @property
     def ledger(self) -> Ledger:

@@ -153,29 +153,6 @@ class LogRow(NamedTuple):
     text: str
 
 
-class HistoryRow(NamedTuple):
-    """What happened in a minute or an hour; keyed (step_ms, queue, name, at_ms, part). Written as
-    it is: a later one of the same key replaces it."""
-
-    step_ms: int
-    queue: str
-    """"" = of all."""
-    name: str
-    """"" = of all."""
-    at_ms: int
-    """When it began."""
-    part: int
-    """What was counted for one time by several runs of the daemon is to be added up."""
-    added: int
-    completed: int
-    failed: int
-    retried: int
-    lost: int
-    wait: tuple[tuple[int, int], ...]
-    """(bucket, jobs), see engine.history."""
-    run: tuple[tuple[int, int], ...]
-
-
 class Clearing(NamedTuple):
     """A drain or obliterate under way. It is stored with the command that began it, and goes on
     after a restart: who asked for it may have been told that it is done."""

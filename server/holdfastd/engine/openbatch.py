@@ -160,8 +160,6 @@ class OpenBatch:
             history=self.history,
             history_cuts=self.history_cuts,
             removed=list(self.removed),
-            history=self.history,
-            history_kept_from_ms=self.history_kept_from_ms,
         )
         for job in self.jobs:
             change, job.change = job.change, Change.NONE

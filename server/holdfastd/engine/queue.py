@@ -10,7 +10,6 @@ from holdfastd.engine.model import Job, QueueKey, QueueSettings, State
 
 if TYPE_CHECKING:
     from holdfastd.engine.events import EventRing
-    from holdfastd.engine.history import Tally
     from holdfastd.engine.session import Session
     from holdfastd.engine.stats import QueueStats
 
@@ -56,8 +55,6 @@ class QueueState:
         self.is_pruning = False
         self.rate_timer_at = 0.0
         """Monotonic seconds of the timer that is set for the rate limit; 0 = none."""
-        self.tallies: dict[str, Tally] = {}
-        """Of the minute that goes on, by name; `engine.history` keeps them."""
         self.stats: QueueStats
         """Of its own, or shared: the ledger sets it when the queue becomes known."""
         self.tallies: dict[str, Tally] = NOT_COUNTED

@@ -56,15 +56,6 @@ def unpack_options(blob: bytes | None) -> JobOptions:
     return JobOptions(attempts, max_crashes, backoff, tags)
 
 
-def pack_buckets(buckets: tuple[tuple[int, int], ...]) -> bytes:
-    return _pack([number for pair in buckets for number in pair])
-
-
-def unpack_buckets(blob: bytes) -> tuple[tuple[int, int], ...]:
-    numbers = msgpack.unpackb(blob)
-    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
-
-
 def pack_settings(settings: QueueSettings) -> bytes | None:
     """None = the defaults."""
     if settings == DEFAULT_SETTINGS:

@@ -54,9 +54,6 @@ from holdfastd.store.base import (
     detail_of,
 )
 
-PRUNED_STEPS: Final = 10
-"""As in store.history; the conformance suite compares the two."""
-
 
 @dataclass
 class Disk:
@@ -126,7 +123,6 @@ class MemoryStore:
             self._keep_attempt(attempt)
         disk.logs |= {(row.seq, row.number): row for row in batch.logs}
         self._remove_jobs(batch.removed)
-        self._write_history(batch)
         disk.queues |= {row.key: row for row in batch.queues}
         disk.sessions |= {row.key: row for row in batch.sessions}
         for queue in batch.queues_removed:
@@ -134,34 +130,6 @@ class MemoryStore:
         for session in batch.sessions_removed:
             disk.sessions.pop(session, None)
         self._write_history(batch)
-
-    def _write_history(self, batch: Batch) -> None:
-        history = self.disk.history
-        history |= {row[:5]: row for row in batch.history}
-        if batch.history_kept_from_ms is None:
-            return
-        steps = zip((MINUTE_MS, HOUR_MS), batch.history_kept_from_ms, strict=True)
-        for step_ms, kept_from_ms in steps:
-            oldest = min((key[3] for key in history if key[0] == step_ms), default=0)
-            before_ms = min(kept_from_ms, oldest + step_ms * PRUNED_STEPS)
-            for key in [key for key in history if key[0] == step_ms and key[3] < before_ms]:
-                del history[key]
-
-    async def history(
-        self, queue: str, name: str, step_ms: int, from_ms: int, to_ms: int
-    ) -> list[HistoryRow]:
-        return [
-            row
-            for row in self.disk.history.values()
-            if row[:3] == (step_ms, queue, name) and from_ms <= row.at_ms < to_ms
-        ]
-
-    async def history_of_names(self, step_ms: int, from_ms: int, to_ms: int) -> list[HistoryRow]:
-        return [
-            row
-            for row in self.disk.history.values()
-            if row.step_ms == step_ms and row.name and from_ms <= row.at_ms < to_ms
-        ]
 
     def _write_jobs(self, batch: Batch) -> None:
         jobs = self.disk.jobs

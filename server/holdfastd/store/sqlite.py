@@ -38,7 +38,6 @@ from holdfastd.store.base import (
 from holdfastd.store.charts import read_history, read_history_top
 from holdfastd.store.connection import Connection, connect
 from holdfastd.store.files import CHECKPOINT_BYTES, DATABASE_NAME, RESTORING_NAME, log_of, size_of
-from holdfastd.store.history import read_history, read_names
 from holdfastd.store.lock import DirectoryLock, evict_page_cache
 from holdfastd.store.reading import load, read_detail, read_jobs, read_page
 from holdfastd.store.reserve import Reserve
