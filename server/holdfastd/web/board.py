@@ -26,12 +26,15 @@ from holdfastd.search.found import BadCursor, FoundJob, SearchBusy, SearchError
 from holdfastd.search.query import Query, parse
 from holdfastd.store.base import Store
 from holdfastd.web import copying, told
+from holdfastd.web.remembered import Remembered, rights_key
 from holdfastd.web.safe.redact import Redactor
 
 LIMIT_MAX: Final = 1_000
 """Queues or jobs of one page."""
 OVERVIEW_QUEUES: Final = 50
 LAST_FAILED: Final = 10
+LAST_FAILED_S: Final = 3.0
+"""They are searched for so often at most, however many overviews are watched."""
 TOPS: Final = 10
 TOP_MS: Final = 24 * 3600 * 1000
 """The overview tells of the failing and slow of the last day."""
@@ -85,6 +88,9 @@ class Board:
         self._now_ms = now_ms
         self._facts = facts
         self._actions = actions
+        self._failed: Remembered[list[dict[str, Any]]] = Remembered(
+            LAST_FAILED_S, lambda: now_ms() / 1000
+        )
 
     # ---- queues --------------------------------------------------------------------------------
 
@@ -94,9 +100,7 @@ class Board:
         queues = await self._queues(identity)
         totals = await self._totals(queues, now_ms)
         first = sorted(queues, key=_trouble)[:OVERVIEW_QUEUES]
-        failed: list[dict[str, Any]] = []
-        with suppress(Refusal):  # the searching process may be ending; the numbers are here
-            failed = (await self.jobs(identity, "state:failed", None, LAST_FAILED))["jobs"]
+        failed = await self._failed.get(rights_key(identity), lambda: self._last_failed(identity))
         shown = [self._queue(queue, now_ms) for queue in first]
         return {
             "totals": totals,
@@ -108,6 +112,13 @@ class Board:
             "failing": await self.top(identity, "failing", now_ms - TOP_MS, now_ms, TOPS),
             "slowest": await self.top(identity, "slowest", now_ms - TOP_MS, now_ms, TOPS),
         }
+
+    async def _last_failed(self, identity: Identity) -> list[dict[str, Any]]:
+        with suppress(Refusal):  # the searching process may be ending; the numbers are here
+            found = await self.jobs(identity, "state:failed", None, LAST_FAILED)
+            jobs: list[dict[str, Any]] = found["jobs"]
+            return jobs
+        return []
 
     async def queues(
         self,
@@ -248,8 +259,14 @@ class Board:
         if detail is None:
             raise Refusal(ErrorCode.UNKNOWN_JOB, f"no job {id} in queue {queue}")
         worker = self._engine.session_name(detail.row.session)
-        whole = told.whole_job(queue, detail, worker, why, self._redactor(identity))
-        return {**whole, "copy": copying.copies(whole)}
+        redact = self._redactor(identity)
+
+        def tell() -> dict[str, Any]:
+            whole = told.whole_job(queue, detail, worker, why, redact)
+            return {**whole, "copy": copying.copies(whole)}
+
+        # A megabyte of data takes some 50 ms, which no commit should wait for.
+        return await asyncio.to_thread(tell)
 
     # ---- workers -------------------------------------------------------------------------------
 

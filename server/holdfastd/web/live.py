@@ -23,6 +23,7 @@ from starlette.routing import Route
 
 from holdfast.wire.checks import Refusal
 from holdfastd.access.rights import Identity
+from holdfastd.web.remembered import rights_key
 
 Make: TypeAlias = Callable[[Identity, Mapping[str, str]], Awaitable[dict[str, str]]]
 """Who looks and the query of /live -> HTML by the id of the element that it fills."""
@@ -215,9 +216,3 @@ class Live:
                 await self._stopping.wait()
         except TimeoutError:
             pass
-
-
-def rights_key(identity: Identity) -> object:
-    """The same for those who see the same."""
-    rights = identity.rights
-    return None if rights is None else (rights.roles, rights.patterns)

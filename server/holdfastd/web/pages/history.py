@@ -12,11 +12,10 @@ from starlette.routing import Route
 from holdfast.wire.checks import Refusal
 from holdfastd.access.rights import Identity
 from holdfastd.web.guard import Need
-from holdfastd.web.live import rights_key
 from holdfastd.web.pages import series, words
-from holdfastd.web.pages.remembered import Remembered
 from holdfastd.web.pages.series import RANGES, Past, Range, range_named
 from holdfastd.web.pages.site import Site
+from holdfastd.web.remembered import Remembered, rights_key
 
 PATH: Final = "/metrics-history"
 CHARTED_S: Final = 10.0
