@@ -8,13 +8,14 @@ chronicle. Whose key is for some queues only sees nothing of the others, whateve
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from fnmatch import fnmatchcase
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast, get_args
 
 from holdfast.wire.checks import Refusal, check_integer, check_job_id, check_queue_name
 from holdfast.wire.constants import ErrorCode
 from holdfastd.access.rights import Identity
-from holdfastd.chronicle import Chronicle
+from holdfastd.chronicle import Chronicle, Kind
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.commands import Explain
 from holdfastd.engine.model import Job, SessionKey, State
@@ -103,7 +104,7 @@ class Board:
         shown = [self._queue(queue, now_ms) for queue in first]
         return {
             "totals": totals,
-            "per_min": self._chronicle.per_min(None)
+            "per_min": asdict(self._chronicle.per_minute())
             if identity.allows_queue is None
             else _summed(queue["per_min"] for queue in shown),
             "queues": shown,
@@ -163,7 +164,7 @@ class Board:
         return queue
 
     def _queue(self, queue: QueueState, now_ms: int) -> dict[str, Any]:
-        return told.queue(queue, self._chronicle.per_min(queue.name), now_ms)
+        return told.queue(queue, asdict(self._chronicle.per_minute(queue.name)), now_ms)
 
     async def _queues(self, identity: Identity) -> list[QueueState]:
         """Those that may be seen; the loop has its turns meanwhile."""
@@ -298,14 +299,7 @@ class Board:
         """Points of the past, oldest first; see `chronicle.Point`. queue: None = of all."""
         self._check_past(identity, queue)
         points = await self._chronicle.read(queue, name, from_ms, to_ms, step_ms)
-        return [
-            {
-                **point._asdict(),
-                "wait_ms": point.wait_ms._asdict(),
-                "run_ms": point.run_ms._asdict(),
-            }
-            for point in points
-        ]
+        return [asdict(point) for point in points]
 
     def _check_past(self, identity: Identity, queue: str | None) -> None:
         """Sums over all queues are not for one who may not see all."""
@@ -319,9 +313,13 @@ class Board:
         self, identity: Identity, kind: str, from_ms: int, to_ms: int, limit: int
     ) -> list[dict[str, Any]]:
         """Names of jobs that fail most, run longest or are most: kind failing, slowest, busiest."""
-        found = await self._chronicle.top(kind, from_ms, to_ms, LIMIT_MAX)
-        shows = self._shows(identity)
-        return [top._asdict() for top in found if shows(top.queue)][:limit]
+        if kind not in get_args(Kind):
+            text = f"there is no {kind!r}: use {', '.join(get_args(Kind))}"
+            raise Refusal(ErrorCode.BAD_REQUEST, text)
+        shows = identity.allows_queue
+        wanted = limit if shows is None else LIMIT_MAX
+        found = await self._chronicle.top(cast("Kind", kind), from_ms, to_ms, wanted)
+        return [asdict(top) for top in found if shows is None or shows(top.queue)][:limit]
 
     async def server(self, identity: Identity) -> dict[str, Any]:
         return await self._facts.server()
