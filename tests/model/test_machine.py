@@ -443,7 +443,7 @@ class Machine(RuleBasedStateMachine):
         queue=st.sampled_from(QUEUES),
         which=st.integers(0, 20),
         worker=st.integers(0, 1),
-        what=st.sampled_from(["explain", "explain", "quiet", "unquiet", "stop"]),
+        what=st.sampled_from(["explain", "explain", "quiet", "unquiet", "unquiet", "stop"]),
     )
     def oversee(self, queue: str, which: int, worker: int, what: str) -> None:
         """Ask why a job does not run; have a worker take no more jobs."""
@@ -455,6 +455,7 @@ class Machine(RuleBasedStateMachine):
             self.producer.send(commands.Explain(queue, ids[which % len(ids)]), self._explained)
         elif what == "stop":
             self.producer.send(commands.StopWorker(session.key))
+            self.trouble(1 + worker, "goodbye")
         else:
             self.producer.send(commands.Quiet(session.key, what == "quiet"))
 

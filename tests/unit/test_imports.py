@@ -70,6 +70,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.store.base",
         "holdfastd.pipeline",
         "holdfastd.search",
+        "holdfastd.translation",
         "holdfastd.observed",
         "holdfastd.VERSION",
         "holdfast.wire",

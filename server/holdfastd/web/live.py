@@ -186,19 +186,23 @@ class Live:
     ) -> AsyncIterator[bytes]:
         try:
             with watched.watched(), self._guard.stream(request, identity):
-                async for message in self._messages(request, watched):
+                async for message in self._messages(request, identity, watched):
                     yield message
         except Refusal:
             return  # the key is gone, or has too many: asking again tells which
 
-    async def _messages(self, request: Request, watched: _Watched) -> AsyncIterator[bytes]:
+    async def _messages(
+        self, request: Request, identity: Identity, watched: _Watched
+    ) -> AsyncIterator[bytes]:
+        """Until they are to end, or who asked has other rights by now. Raises Refusal."""
         version, said_at = 0, self._monotonic()
         while not self._stopping.is_set():
+            if rights_key(await self._guard.identify(request)) != rights_key(identity):
+                return
             await watched.refresh(self._monotonic)
             message = watched.since(version)
             version = watched.version
             if not message and self._monotonic() - said_at >= QUIET_S:
-                await self._guard.identify(request)
                 message = _ALIVE
             if message:
                 said_at = self._monotonic()

@@ -27,6 +27,10 @@ ERRORS = [
 ]
 
 
+def no_sleep(seconds: float) -> None:
+    """Of a search, between two windows."""
+
+
 class StillClock:
     def __call__(self) -> float:
         return 0.0
@@ -60,7 +64,7 @@ def reader(shelf: Shelf, tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 @pytest.fixture
 def searching(reader: sqlite3.Connection) -> Searching:
-    return Searching(reader, StillClock())
+    return Searching(reader, StillClock(), no_sleep)
 
 
 def ids(found: Found) -> list[str]:
@@ -213,7 +217,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shelf, Sear
     shelf = Shelf(directory)
     shelf.put(*many_jobs(600, seed=7))
     connection = connect(directory)
-    yield shelf, Searching(connection, StillClock())
+    yield shelf, Searching(connection, StillClock(), no_sleep)
     connection.close()
     shelf.close()
 
@@ -235,7 +239,7 @@ def test_a_query_that_is_cut_goes_on_to_the_end(
 ) -> None:
     """Time is up after each window, and windows are small."""
     shelf, _ = full
-    cut = Searching(reader_of_full, RunningClock(1.0))
+    cut = Searching(reader_of_full, RunningClock(1.0), no_sleep)
     expected = sorted(job.id for job in shelf.jobs if QUERIES[text](job))
     assert sorted(through(cut, text, 200)) == expected
 
@@ -405,7 +409,7 @@ def test_jobs_whose_times_do_not_rise_with_their_numbers_are_found_all_the_same(
 
 def test_a_search_that_runs_out_of_time_says_so(shelf: Shelf, reader: sqlite3.Connection) -> None:
     shelf.put(*(Shelved(name=f"n{at}") for at in range(3000)))
-    cut = Searching(reader, RunningClock(0.001))
+    cut = Searching(reader, RunningClock(0.001), no_sleep)
     query = parse("name:n5", NOW_MS)
     page = cut.page(query, None, None, 10, seconds=0)
     assert (ids(page), page.was_cut, page.looked_at) == ([], True, 200)
@@ -421,11 +425,11 @@ def test_a_window_that_takes_far_too_long_is_given_up(
 ) -> None:
     shelf.put(*(Shelved(name=f"n{at}") for at in range(3000)))
     monkeypatch.setattr("holdfastd.search.searching.STEPS_BETWEEN_LOOKS", 10)
-    late = Searching(reader, RunningClock(1.0))
+    late = Searching(reader, RunningClock(1.0), no_sleep)
     page = late.page(parse("name:n5", NOW_MS), None, None, 10)
     assert (page.jobs, page.was_cut, page.looked_at) == ([], True, 0)
     assert page.next == "seq"  # as if it had not begun
-    assert find(Searching(reader, StillClock()), "name:n5") == ["job-6"]
+    assert find(Searching(reader, StillClock(), no_sleep), "name:n5") == ["job-6"]
 
 
 # ---- what is damaged -----------------------------------------------------------------------------
@@ -462,7 +466,7 @@ def test_a_cursor_of_another_query_is_refused(shelf: Shelf, searching: Searching
 def steps_of(reader: sqlite3.Connection, text: str) -> list[str]:
     """Of the plans of all statements for the first and the second window of a query."""
     statements: list[str] = []
-    searching = Searching(reader, StillClock())
+    searching = Searching(reader, StillClock(), no_sleep)
     reader.set_trace_callback(statements.append)
     first = searching.page(parse(text, NOW_MS), None, None, 40)
     searching.page(parse(text, NOW_MS), None, first.next, 40)
