@@ -21,6 +21,7 @@ from holdfastd.web.safe.redact import Redactor
 
 RUNNING_SHOWN_MAX: Final = 1_000
 """Jobs of one worker that are listed."""
+EDITABLE: Final = frozenset({State.WAITING, State.DELAYED})
 COUNTED: Final = tuple(state for state in State)
 
 
@@ -74,6 +75,7 @@ def whole_job(
         **job(queue, row, worker, error, redact),
         "data": None if row.is_damaged else redact(jsonable.shown(row.payload)),
         "is_damaged": row.is_damaged,
+        "is_editable": row.state in EDITABLE and jsonable.survives(row.payload),
         "result": redact(jsonable.shown(row.result)),
         "errors": errors,
         "logs": [{"number": n.number, "at_ms": n.at_ms, "text": n.text} for n in detail.logs],

@@ -15,7 +15,7 @@ from holdfastd.web.guard import Need
 from holdfastd.web.pages import actions, timeline, views, words
 from holdfastd.web.pages.jobrefs import job_url
 from holdfastd.web.pages.jsontree import text as json_text
-from holdfastd.web.pages.kinds import FINISHED, KINDS, PENDING
+from holdfastd.web.pages.kinds import FINISHED, KINDS
 from holdfastd.web.pages.site import Site
 
 TOPIC: Final = "job"
@@ -174,7 +174,7 @@ class JobPage:
             "is_open": is_open,
             "why": _why(job),
             "actions": _choices(job),
-            "can_edit": job["state"] in PENDING,
+            "can_edit": job["is_editable"],
             "steps": timeline.steps(job["timeline"], self._site.now_ms(), is_over=not is_open),
             "total_ms": max(0, until - job["created_at_ms"]),
             "facts": _facts(job),
