@@ -9,6 +9,7 @@ from holdfastd.search.finder import Finder
 from holdfastd.store.base import Store
 from holdfastd.web.acting.acting import Acting
 from holdfastd.web.adding import Adding
+from holdfastd.web.api.assembly import Api
 from holdfastd.web.assets import Assets
 from holdfastd.web.board import Board, Facts
 from holdfastd.web.guard import Guard
@@ -68,26 +69,32 @@ class Front:
             facts,
             self._acting,
         )
+        adding = Adding(inside, guard, now_ms, payload_bytes_max)
+        self._api = Api(engine, store, inside, board, self._acting, adding, guard, now_ms)
         assets = Assets()
         site = Site(
             board,
             guard,
             self._acting,
-            Adding(inside, guard, now_ms, payload_bytes_max),
+            adding,
             Rendering(assets, now_ms, look),
             self._live,
             now_ms,
         )
-        self.routes: list[BaseRoute] = assembly.routes(site, assets, monotonic)
+        self.routes: list[BaseRoute] = [
+            *self._api.routes(),
+            *assembly.routes(site, assets, monotonic),
+        ]
         self.handlers: Mapping[Any, assembly.Handler] = assembly.handlers(site)
 
     def end_streams(self) -> None:
         """The daemon begins to stop: nobody is to be kept waiting by an open page."""
         self._live.stop()
+        self._api.stop()
 
     async def close(self) -> None:
         """Nothing more is asked of the pipeline."""
-        self._live.stop()
+        self.end_streams()
         await self._acting.close()
         await self._finder.close()
         self._inside.close()

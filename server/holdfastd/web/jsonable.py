@@ -33,7 +33,7 @@ def packed(value: Any) -> bytes:
     """
     try:
         made: bytes = msgpack.packb(_unplain(value))
-    except (ValueError, OverflowError, TypeError) as error:
+    except (ValueError, OverflowError, TypeError, RecursionError) as error:
         raise ValueError(f"cannot be packed: {error}") from error
     return made
 

@@ -1,6 +1,7 @@
 """All pages together, and what is shown when one cannot be."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from starlette.exceptions import HTTPException
@@ -28,7 +29,7 @@ from holdfastd.web.pages.sparks import Sparks
 from holdfastd.web.pages.words import page_url
 from holdfastd.web.pages.workers import Workers
 from holdfastd.web.safe.login import Login
-from holdfastd.web.safe.refusing import headers_of, refused, status_of
+from holdfastd.web.safe.refusing import as_text, headers_of, refused, status_of
 
 Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 _NOT_PAGES = ("/api/", "/metrics", "/live", "/static/", "/livez", "/readyz", "/events")
@@ -80,7 +81,8 @@ def handlers(site: Site) -> Mapping[Any, Handler]:
     async def on_http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if not _is_page(request):
-            return Response(f"{error.detail}\n", error.status_code, media_type="text/plain")
+            code = HTTPStatus(error.status_code).name
+            return as_text(request, error.status_code, code, error.detail, error.headers)
         # What Starlette says by itself is the status in words; the page has better ones.
         text = "" if error.status_code in (404, 405) and len(error.detail) < 20 else error.detail
         return await error_page(
@@ -89,7 +91,7 @@ def handlers(site: Site) -> Mapping[Any, Handler]:
 
     async def on_bug(request: Request, error: Exception) -> Response:
         if not _is_page(request):
-            return Response("a bug: see the daemon's log\n", 500, media_type="text/plain")
+            return as_text(request, 500, "INTERNAL", "a bug: see the daemon's log")
         return await error_page(site.rendering, request, 500)
 
     return {Refusal: on_refusal, HTTPException: on_http_exception, Exception: on_bug}

@@ -3,6 +3,7 @@
 Pages put their own in its place where a person asks (a page, or the way to /login).
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.requests import Request
@@ -22,6 +23,8 @@ _STATUS: Final = {
     ErrorCode.LEASE_LOST: 409,
     ErrorCode.WRONG_STATE: 409,
     ErrorCode.NOT_EMPTY: 409,
+    ErrorCode.JOB_EXISTS: 409,
+    ErrorCode.UNKNOWN_WORKER: 404,
     ErrorCode.BUSY: 429,
     ErrorCode.TOO_MANY: 429,
     ErrorCode.DISK_FULL: 507,
@@ -63,7 +66,14 @@ async def refused(request: Request, error: Exception) -> Response:
     """An exception handler of Starlette."""
     assert isinstance(error, Refusal)
     status, headers = status_of(error), headers_of(error)
+    return as_text(request, status, error.code.name, error.message, headers)
+
+
+def as_text(
+    request: Request, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An error for a program: as the API has all of them, elsewhere one line."""
     if request.url.path.startswith(API):
-        said = {"code": error.code.name, "message": error.message}
+        said = {"code": code, "message": message}
         return JSONResponse({"error": said}, status, headers)
-    return PlainTextResponse(f"{error.message}\n", status, headers)
+    return PlainTextResponse(f"{message}\n", status, headers)
