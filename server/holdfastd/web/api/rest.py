@@ -1,7 +1,7 @@
 """Actions on many jobs, workers, the past, the daemon itself."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, get_args
 
 from starlette.responses import Response
 
