@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from holdfast.models import Event, Explanation, JobError
     from holdfast.options import Backoff
-    from holdfast.sync import Job, Queue
+    from holdfast.sync import Job, Queue, search
     from holdfast.worker import Worker
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "Unreachable",
     "Unrecoverable",
     "Worker",
+    "search",
 ]
 
 _MODULES = {
@@ -58,7 +59,7 @@ _MODULES = {
     ),
     "models": "Event Explanation JobError",
     "options": "Backoff",
-    "sync": "Job Queue",
+    "sync": "Job Queue search",
     "active": "ActiveJob Release Retry Unrecoverable",
     "worker": "Worker",
 }

@@ -21,7 +21,6 @@ from holdfast.errors import (
     misuse,
     refused,
 )
-from holdfast.ids import new_id
 from holdfast.link import Link
 from holdfast.models import Event, Explanation, JobInfo, event_of, fill
 from holdfast.options import Backoff, Duration, milliseconds, wire_options
@@ -41,9 +40,10 @@ from holdfast.wire.constants import (
     ItemStatus,
     State,
 )
+from holdfast.wire.ids import new_id
 from holdfast.wire.parts import parts, text_bytes_max
 
-__all__ = ["Backoff", "Event", "Job", "Queue"]
+__all__ = ["Backoff", "Event", "Job", "Queue", "search"]
 
 TIMEOUT_S: Final = 30.0
 """How long a call waits for its answer, connecting and reconnecting included."""
@@ -225,6 +225,26 @@ class Queue:
             if after is None:
                 return
 
+    async def search(self, query: str = "", *, limit: int | None = None) -> AsyncIterator[Job]:
+        """The jobs of this queue that match a query; see the function `search`."""
+        async for job in self._search(f"{query} queue:{self.name}", limit):
+            yield job
+
+    async def _search(self, query: str, limit: int | None) -> AsyncIterator[Job]:
+        after, left = None, limit
+        while left is None or left > 0:
+            size = PAGE_JOBS if left is None else min(PAGE_JOBS, left)
+            page = await self._call(wire.Search(0, query, after, size))
+            for found in page["jobs"]:
+                job = Job(self, found["queue"], found["id"], "", "")
+                fill(job, found)
+                yield job
+            after = page["next"]
+            if left is not None:
+                left -= len(page["jobs"])
+            if after is None:
+                return
+
     async def counts(self) -> dict[str, int]:
         """Jobs by state. All 0 for a queue that does not exist yet."""
         counts = await self.info()
@@ -301,6 +321,10 @@ class Queue:
         Raises:
             Refused: as of `remove`; JOB_EXISTS if the other queue has a job of that id.
         """
+        try:
+            check_queue_name(to)
+        except Refusal as refusal:
+            raise misuse(refusal) from None
         await self._act(wire.Move(0, self.name, list(ids), to, _optional_state(state)))
 
     async def edit(self, id: str, data: Any, *, state: str | None = None) -> None:
@@ -384,6 +408,30 @@ class Queue:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+
+async def search(query: str = "", *, limit: int | None = None, **server: Any) -> AsyncIterator[Job]:
+    """The jobs of all queues that match a query, such as "state:failed queue:mail*".
+
+    They come without data and result; `await job.refresh()` reads these. docs/search.md tells of
+    queries and orders. Each page takes the server 2 s at most; with millions of jobs and a rare
+    match it may take many.
+
+    Args:
+        limit: so many at most, None = all.
+        server: url, key, timeout and the others of `Queue`.
+
+    Raises:
+        Refused: it is no query; `details` has `at`, the index of the character, and `advice`.
+    """
+    owners: dict[str, Queue] = {}
+    async with Queue("any", **server) as queue:
+        async for job in queue._search(query, limit):
+            # They outlive the search.
+            if job.queue not in owners:
+                owners[job.queue] = Queue(job.queue, **server)
+            job._owner = owners[job.queue]
+            yield job
 
 
 _links: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Access, Link]] = WeakKeyDictionary()

@@ -20,9 +20,8 @@ from click.shell_completion import get_completion_class
 
 from holdfast.errors import HoldfastError, MisuseError, PeerError, Refused, Unreachable
 from holdfast.options import Backoff
-from holdfast.sync import Job, Queue
+from holdfast.sync import Job, Queue, search
 from holdfast.top import ORDERS
-from holdfast.wire.constants import STATE_NAMES
 
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
@@ -177,7 +176,7 @@ def job(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
         _print_json(_job_map(found))
         return
     for key, value in _job_map(found).items():
-        if key not in ("errors", "logs") and value not in (None, ""):
+        if key not in ("errors", "logs") and value not in (None, "", []):
             click.echo(f"{key:<12} {_shown(value) if isinstance(value, datetime) else value}")
     for error in found.errors:
         click.echo(f"attempt {error.attempt:<4} {error.outcome}: {error.type}: {error.message}")
@@ -201,19 +200,50 @@ def explain(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
 
 
 @cli.command()
-@_queue_argument
-@click.argument("state", type=click.Choice(list(STATE_NAMES)))
-@click.option("--limit", type=int, default=50, show_default=True)
+@click.argument("query", nargs=-1)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @_json_option
 @click.pass_context
 @_guarded
-def jobs(ctx: click.Context, queue: str, state: str, limit: int, as_json: bool) -> None:
-    """List the jobs of a queue in a state."""
-    for found in _queue(ctx, queue).jobs(state, limit=limit):
-        if as_json:
-            _print_json(_job_map(found))
-        else:
-            click.echo(f"{found.id}  {found.name}  attempt {found.attempt}/{found.attempts}")
+def jobs(ctx: click.Context, query: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Find jobs: holdfast jobs 'state:failed queue:mail error:timeout'.
+
+    docs/search.md tells of all that can be asked. Without a QUERY, the newest jobs are listed.
+    Quote it for the shell; behind -- it may begin with a minus.
+    """
+    text = " ".join(query)
+    try:
+        for found in search(text, limit=limit, **ctx.obj):
+            if as_json:
+                _print_json(_found_map(found))
+            else:
+                click.echo(_found_line(found))
+    except Refused as error:
+        if "at" in error.details:
+            _point_at(text, error.details["at"])
+        raise
+
+
+NOT_SEARCHED: Final = ("data", "result", "errors", "logs", "created")
+"""Fields of a job that a search does not fill."""
+ERROR_SHOWN: Final = 80
+"""Characters of an error in a line of a listing."""
+
+
+def _found_map(job: Job) -> dict[str, Any]:
+    return {key: value for key, value in _job_map(job).items() if key not in NOT_SEARCHED}
+
+
+def _found_line(job: Job) -> str:
+    line = f"{job.id}  {job.name}  attempt {job.attempt}/{job.attempts}  {job.queue}  {job.state}"
+    first, _, _ = job.error.partition("\n")
+    return f"{line}  {first[:ERROR_SHOWN]}" if first else line
+
+
+def _point_at(text: str, at: int) -> None:
+    """Show the place in a query, on one line whatever is in it."""
+    shown = "".join(each if each.isprintable() else " " for each in text)
+    click.echo(f"  {shown}\n  {' ' * at}^", err=True)
 
 
 @cli.command()

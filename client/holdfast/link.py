@@ -70,6 +70,7 @@ REPEATABLE: Final = (
     wire.Get,
     wire.List,
     wire.Counts,
+    wire.Search,
     wire.Explain,
 )
 """Requests that may be sent again although they were applied: reads, and those whose job id or

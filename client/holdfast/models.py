@@ -56,6 +56,8 @@ class JobInfo:
     errors: list[JobError] = field(default_factory=list)
     """Of the attempts that did not complete, oldest first; filled by `get` and `wait`."""
     logs: list[str] = field(default_factory=list)
+    error: str = ""
+    """Message of the last attempt that did not complete; filled by a search."""
 
 
 _OUTCOMES = {1: "failed", 2: "lost", 3: "released", 4: "cancelled"}
@@ -84,6 +86,7 @@ def fill(job: JobInfo, wire: dict[str, Any]) -> None:
     job.finished_at = instant(wire["finished_at_ms"])
     job.errors = [_job_error(error) for error in wire.get("errors", ())]
     job.logs = [text for _, _, text in wire.get("logs", ())]
+    job.error = wire.get("error", job.errors[-1].message if job.errors else "")
 
 
 def _job_error(error: dict[str, Any]) -> JobError:

@@ -13,7 +13,7 @@ from holdfast.iothread import io_thread
 from holdfast.models import Event, Explanation, JobInfo
 from holdfast.options import Duration
 
-__all__ = ["Job", "Queue"]
+__all__ = ["Job", "Queue", "search"]
 
 _FIELDS = tuple(item.name for item in fields(JobInfo))
 
@@ -91,6 +91,11 @@ class Queue:
         for job in _iterate(self._queue.jobs(state, limit=limit)):
             yield Job(job)
 
+    def search(self, query: str = "", *, limit: int | None = None) -> Iterator[Job]:
+        """The jobs of this queue that match a query; see the function `search`."""
+        for job in _iterate(self._queue.search(query, limit=limit)):
+            yield Job(job)
+
     def counts(self) -> dict[str, int]:
         """Jobs by state. All 0 for a queue that does not exist yet."""
         return io_thread().call(self._queue.counts())
@@ -163,6 +168,12 @@ class Queue:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def search(query: str = "", *, limit: int | None = None, **server: Any) -> Iterator[Job]:
+    """The jobs of all queues that match a query; see `holdfast.aio.search`."""
+    for job in _iterate(aio.search(query, limit=limit, **server)):
+        yield Job(job)
 
 
 def _iterate(items: Any) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from holdfastd.net.auditing import Auditing
 from holdfastd.net.listener import Listener, ListenerSettings
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
+from holdfastd.search.finder import Finder
 from holdfastd.store.base import Store
 
 DRAIN_S: Final = 8.0
@@ -50,8 +51,10 @@ class Service:
         door: Door | None = None,
         audit: AuditLog | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
+        finder: Finder | None = None,
     ):
-        """door: who may come in; None = everybody. audit: None = the log. tls: see Listener."""
+        """door: who may come in; None = everybody. audit: None = the log. tls, finder: see
+        Listener."""
         leases, metrics = settings.leases, settings.metrics
         engine_settings = EngineSettings(
             leases.lease_ms,
@@ -69,6 +72,7 @@ class Service:
             door or Door(None, clock),
             Auditing(audit or AuditLog(), clock),
             tls,
+            finder,
         )
 
     async def say_goodbye(self) -> None:

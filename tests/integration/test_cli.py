@@ -40,7 +40,7 @@ def test_a_job_is_added_shown_listed_acted_on_and_removed(daemon: DaemonProcess)
     shown = json.loads(holdfast(daemon, "job", "mail", "m7", "--json").stdout)
     assert (shown["data"], shown["state"], shown["attempts"]) == ({"user": 7}, "delayed", 5)
     assert holdfast(daemon, "promote", "mail", "m7").returncode == 0
-    assert "m7" in holdfast(daemon, "jobs", "mail", "waiting").stdout
+    assert "m7" in holdfast(daemon, "jobs", "state:waiting", "queue:mail").stdout
     assert json.loads(holdfast(daemon, "counts", "mail", "--json").stdout)["waiting"] == 1
     assert holdfast(daemon, "pause", "mail").returncode == 0
     assert "paused" in holdfast(daemon, "queues").stdout

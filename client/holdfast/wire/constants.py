@@ -85,6 +85,7 @@ class Op(IntEnum):
     GET = 64
     LIST = 65
     COUNTS = 66
+    SEARCH = 67
     EXPLAIN = 68
     # administer
     REMOVE = 80

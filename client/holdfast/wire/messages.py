@@ -208,6 +208,17 @@ class Counts(NamedTuple):
     after: str | None = None
 
 
+class Search(NamedTuple):
+    """One page of the jobs of all queues that match a query (docs/search.md). after: what the page
+    before gave as `next`, nil = the first page. Reply: `{"jobs": [map], "next": after or nil,
+    "was_cut": bool, "looked_at": n}`; was_cut = time was up before the page was full."""
+
+    request: int
+    query: str
+    after: str | None = None
+    limit: int = 100
+
+
 class Explain(NamedTuple):
     """Why the job does not run. Reply: `{"code": str, "text": str, "details": map}`."""
 
@@ -368,7 +379,7 @@ Message: TypeAlias = (
     | Enqueue | Wait
     | Subscribe | Credit | Ack | Fail | Release | Extend
     | Listen | Unlisten
-    | Get | List | Counts | Explain
+    | Get | List | Counts | Search | Explain
     | Remove | Promote | Retry | Change | Pause | Resume | Configure | Drain | Obliterate
     | Cancel | Move | Edit
     | Reply | Error | Jobs | Revoke | Events | Stop

@@ -789,6 +789,11 @@ class Engine:
         session = self._partition.sessions_by_key.get(key)
         return "" if session is None else session.worker
 
+    def session_queues(self, key: SessionKey) -> list[str]:
+        """Names of the queues that a session's worker takes jobs from; none if it is gone."""
+        session = self._partition.sessions_by_key.get(key)
+        return [] if session is None else list(session.queues)
+
     @property
     def ledger(self) -> Ledger:
         return self._partition.ledger

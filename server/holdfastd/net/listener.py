@@ -26,11 +26,13 @@ from holdfastd.net.auditing import Auditing
 from holdfastd.net.peer import NO_ROOM, Peer
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
+from holdfastd.net.searcher import Searcher
 from holdfastd.net.telling import Telling
 from holdfastd.net.tlsport import TlsPort, listening_on
 from holdfastd.net.unread import Unread
 from holdfastd.observed import Observed
 from holdfastd.pipeline import Pipeline
+from holdfastd.search.finder import Finder
 
 BACKLOG: Final = 4096
 """Connections the kernel holds for us, as after a restart when every worker comes back at once."""
@@ -60,8 +62,10 @@ class Listener:
         door: Door,
         auditing: Auditing,
         tls: Callable[[], ssl.SSLContext] | None = None,
+        finder: Finder | None = None,
     ):
-        """tls: the context for a new handshake; None = the port does not speak TLS."""
+        """tls: the context for a new handshake; None = the port does not speak TLS. finder: None =
+        there is no SEARCH."""
         self.pipeline = pipeline
         self.observed = observed
         self.door = door
@@ -70,6 +74,9 @@ class Listener:
         self.unread = Unread()
         self.handshake_timeout_s = settings.handshake_timeout_s
         self.reader = Reader(pipeline.store, pipeline.engine, self._say_one, self._is_full)
+        self.searcher = Searcher(
+            finder, lambda: pipeline.moment().now_ms, self._say_one, lambda at: at in self._peers
+        )
         self.requests = Requests(settings.payload_bytes_max, self._settings_of)
         self._settings = settings
         self._peers: dict[int, Peer] = {}
@@ -131,8 +138,9 @@ class Listener:
         return not self._is_draining and len(self._peers) + greeted < self._settings.connections_max
 
     async def run(self) -> None:
-        """Answer reads; until cancelled."""
-        await self.reader.run()
+        """Answer reads and searches; until cancelled."""
+        # Not a task group: what the store raises has to rise as it is.
+        await asyncio.gather(self.reader.run(), self.searcher.run())
 
     async def drain(self) -> None:
         """Accept nobody any more, tell everybody to come back."""
@@ -211,7 +219,7 @@ class Listener:
             {
                 "protocol": [PROTOCOL_VERSION_MIN, PROTOCOL_VERSION],
                 "server": f"holdfastd {VERSION}",
-                "features": [],
+                "features": ["search"] if self.searcher.is_able else [],
                 "limits": {
                     "frame_bytes": FRAME_BYTES_MAX,
                     "payload_bytes": self._settings.payload_bytes_max,

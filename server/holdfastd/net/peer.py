@@ -35,6 +35,7 @@ from holdfastd.net.answering import Answers, status_of
 from holdfastd.net.auditing import AUDITED, Auditing, who_of
 from holdfastd.net.reader import Reader
 from holdfastd.net.requests import Requests
+from holdfastd.net.searcher import Searcher
 from holdfastd.net.telling import Telling
 from holdfastd.net.unread import Unread
 from holdfastd.observed import Observed
@@ -81,6 +82,7 @@ class Owner(Protocol):
 
     pipeline: Pipeline
     reader: Reader
+    searcher: Searcher
     requests: Requests
     observed: Observed
     unread: Unread
@@ -273,14 +275,14 @@ class Peer(asyncio.Protocol):
             kind = "unknown_command" if is_unknown else "schema"
             self._owner.observed.protocol_errors[kind] += 1
             self._answer_error(message.request, message.code, message.text, {})
-        elif isinstance(message, wire.Get | wire.List):
+        elif isinstance(message, wire.Get | wire.List | wire.Search):
             self._handle_read(message, moment)
         elif isinstance(message, wire.Identify):
             self._identify(message)
         elif isinstance(message, wire.Goodbye):
             self._goodbye()
 
-    def _handle_read(self, message: wire.Get | wire.List, moment: Moment) -> None:
+    def _handle_read(self, message: wire.Get | wire.List | wire.Search, moment: Moment) -> None:
         try:
             if self._rights is not None:
                 self._rights.check(message)
@@ -288,7 +290,11 @@ class Peer(asyncio.Protocol):
             self._refuse_request(message, refusal)
         else:
             self._answers.expect(message, moment.monotonic)
-            self._owner.reader.ask(self.number, message)
+            if isinstance(message, wire.Search):
+                patterns = None if self._rights is None else self._rights.patterns
+                self._owner.searcher.ask(self.number, message, patterns)
+            else:
+                self._owner.reader.ask(self.number, message)
 
     def _handle_command(self, message: Any, moment: Moment) -> None:
         request = getattr(message, "request", 0)

@@ -354,3 +354,35 @@ def load(connection: sqlite3.Connection) -> Recovered:
         sessions,
         _rows(connection, _BARE, "WHERE state = 3 ORDER BY token", ()),
     )
+
+
+# ---- what a search reads -------------------------------------------------------------------------
+
+
+UNREADABLE: Final = (ValueError, KeyError, TypeError)
+"""What a damaged row raises: of text, a number without a meaning, options that are no msgpack."""
+
+
+def read_rows(connection: sqlite3.Connection, seqs: list[Seq]) -> dict[Seq, JobRow]:
+    """Jobs without payload and result, by seq. Those that are gone, and rows that are damaged
+    beyond reading, are left out."""
+    tail = "WHERE seq IN (SELECT value FROM json_each(?))"
+    try:
+        return {row.seq: row for row in _rows(connection, _BARE, tail, (json.dumps(seqs),))}
+    except UNREADABLE:
+        if len(seqs) < 2:
+            return {}
+        half = len(seqs) // 2
+        return read_rows(connection, seqs[:half]) | read_rows(connection, seqs[half:])
+
+
+def read_last_errors(connection: sqlite3.Connection, seqs: list[Seq]) -> dict[Seq, str]:
+    """Of jobs that have attempts which did not complete: the message of the last one, or its type
+    if it has none."""
+    rows = connection.execute(
+        # The other columns are those of the row that has the maximum (sqlite.org/lang_select).
+        "SELECT seq, max(token), error_type, error_message FROM attempt "
+        "WHERE seq IN (SELECT value FROM json_each(?)) GROUP BY seq",
+        (json.dumps(seqs),),
+    ).fetchall()
+    return {Seq(seq): message or type for seq, _, type, message in rows}

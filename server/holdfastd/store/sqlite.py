@@ -230,8 +230,11 @@ class SqliteStore:
         rows = len(batch.added) + len(batch.leased) + len(batch.completed) + len(batch.rewritten)
         rows += len(batch.removed) + len(batch.history)
         log_bytes = COMMIT_BYTES + rows * ROW_BYTES + sum([len(row.payload) for row in batch.added])
+        log_bytes += sum([len(row.payload) for row in batch.edited])
         began = perf_counter()
-        if self._is_worth_no_hop(rows, log_bytes):
+        if not batch.moved and self._is_worth_no_hop(
+            rows, log_bytes
+        ):  # payloads that move are read
             with self._guarding():
                 self._writing.run_here(_apply, self._epoch, batch)
         else:
