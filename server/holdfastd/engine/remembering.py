@@ -17,7 +17,7 @@ from holdfastd.engine.history import (
 from holdfastd.engine.partition import Moment, Partition
 
 CUT_ROWS: Final = 2_000
-"""Rows that go with each minute that is written, at most: more than it can bring (1,502), so that
+"""Rows that go with each minute that is written, at most: more than it can bring (1,503), so that
 they never pile up; some 3 ms."""
 KEPT: Final = ((MINUTE_MS, MINUTES_KEPT_MS), (HOUR_MS, HOURS_KEPT_MS))
 
