@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test torture simulate check format bench bench-peers bench-report clean
+.PHONY: help install demo test torture simulate check format bench bench-peers bench-report vendor clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -47,12 +47,19 @@ format: install  ## Put the code in form
 bench: install  ## Measure this machine; QUICK=1 one short run, ONLY=enqueue,drain, BACKLOG=10m
 	$(BIN)/python -m bench
 
+.PHONY: screenshots
+screenshots: install  ## Pictures of the dashboard at work, into docs/images
+	$(BIN)/python -m bench.screenshots
+
 bench-peers: install  ## Measure the field beside it; PEERS=bullmq,beanstalkd these only, QUICK=1 tiny
 	$(BIN)/python -m bench.peers
 
 bench-report: install  ## Table and plots from bench/published; RESULTS="files" are taken in before
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group bench
 	$(BIN)/python -m bench.report $(RESULTS)
+
+vendor:  ## Fetch the dashboard's vendored files anew from npm
+	$(PYTHON) tools/vendor.py
 
 clean:  ## Remove what was made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import msgpack
 
-from holdfast.ids import new_id
 from holdfast.wire import messages as wire
 from holdfast.wire.constants import Op
 from holdfast.wire.frames import encode_frame
+from holdfast.wire.ids import new_id
 
 DATA: Final = b"x" * 198
 """What the Python client is given: packed it is the payload."""

@@ -1,9 +1,13 @@
 """The raw load processes for Holdfast: `python -m bench.roles NAME SPEC`, see `bench.processes`."""
 
 import random
+import selectors
+import socket
+import sys
 import time
 from typing import Any
 
+from bench import records
 from bench.raw import RawClient, RawWorker, add_frames, send_all, send_paced
 from bench.role import Run, play
 
@@ -81,5 +85,58 @@ def timed_work(spec: dict[str, Any]) -> Run:
     return run
 
 
+def fill_records(spec: dict[str, Any]) -> Run:
+    """Jobs with data to search in (`bench.records`). spec: port, queues, jobs."""
+    client = RawClient(spec["port"])
+    return lambda: records.fill(client, spec["queues"], spec["jobs"])
+
+
+def add_singly(spec: dict[str, Any]) -> Run:
+    """The next when the one before is confirmed; says how long each took. spec: port, queue,
+    jobs."""
+    client = RawClient(spec["port"])
+    frames = add_frames(client, [spec["queue"]], spec["jobs"], 1)
+
+    def run() -> dict[str, Any]:
+        took_s = []
+        for frame in frames:
+            started_s = time.perf_counter()
+            send_all(client, [frame], 1)
+            took_s.append(time.perf_counter() - started_s)
+        return {"took_s": took_s}
+
+    return run
+
+
+def watch(spec: dict[str, Any]) -> Run:
+    """Open dashboards: streams that are read and thrown away, until there is another line to read.
+    spec: address, path, streams. Says how many bytes came."""
+    host, _, port = spec["address"].rpartition(":")
+    request = f"GET {spec['path']} HTTP/1.1\r\nHost: {spec['address']}\r\n\r\n".encode()
+    selector = selectors.DefaultSelector()
+    for _ in range(spec["streams"]):
+        stream = socket.create_connection((host, int(port)))
+        stream.sendall(request)
+        if not stream.recv(1 << 16).startswith(b"HTTP/1.1 200"):
+            raise RuntimeError("the daemon gives no stream")
+        selector.register(stream, selectors.EVENT_READ)
+    selector.register(sys.stdin, selectors.EVENT_READ)
+    return lambda: {"bytes": _read_until_told(selector)}
+
+
+def _read_until_told(selector: selectors.BaseSelector) -> int:
+    buffer = bytearray(1 << 18)
+    count = 0
+    while True:
+        for key, _ in selector.select():
+            stream = key.fileobj
+            if not isinstance(stream, socket.socket):
+                return count
+            received = stream.recv_into(buffer)
+            if not received:
+                raise RuntimeError("the daemon has ended a stream")
+            count += received
+
+
 if __name__ == "__main__":
-    play(add, fill, work, timed_add, timed_work)
+    play(add, fill, work, timed_add, timed_work, fill_records, add_singly, watch)

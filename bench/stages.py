@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast.ids import new_id
 from holdfast.wire import messages as wire
 from holdfast.wire.connection import ClientConnection, ServerConnection
+from holdfast.wire.ids import new_id
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.changes import WaitingPage
 from holdfastd.engine.commands import Attach

@@ -6,8 +6,8 @@ from bench.clients.producing import produce
 from bench.clients.settings import QUEUE, ROLE, URL
 from bench.clients.tally import tally
 from bench.raw import RawClient, RawWorker
-from holdfast.ids import new_id
 from holdfast.wire import messages as wire
+from holdfast.wire.ids import new_id
 
 BULK = 100
 IN_FLIGHT = 20

@@ -12,6 +12,7 @@ from bench.questions import (
     backup,
     costs,
     cpu,
+    dashboard,
     drain,
     end_to_end,
     enqueue,
@@ -20,6 +21,8 @@ from bench.questions import (
     latency,
     python_client,
     queues,
+    searching,
+    watching,
 )
 
 QUESTIONS: Final[dict[str, Callable[[Lab], Figures]]] = {
@@ -37,7 +40,10 @@ QUESTIONS: Final[dict[str, Callable[[Lab], Figures]]] = {
         idle,
         backlog,
         backup,
+        dashboard,
+        watching,
+        searching,
     )
 }
-ASKED_ONCE: Final = frozenset({"idle", "backlog", "importing"})
+ASKED_ONCE: Final = frozenset({"idle", "backlog", "importing", "dashboard", "searching"})
 """They take long, or hold many measurements of their own."""

@@ -21,7 +21,6 @@ from holdfast.errors import (
     misuse,
     refused,
 )
-from holdfast.ids import new_id
 from holdfast.link import Link
 from holdfast.models import Event, Explanation, JobInfo, event_of, fill
 from holdfast.options import Backoff, Duration, milliseconds, wire_options
@@ -41,6 +40,7 @@ from holdfast.wire.constants import (
     ItemStatus,
     State,
 )
+from holdfast.wire.ids import new_id
 from holdfast.wire.parts import parts, text_bytes_max
 
 __all__ = ["Backoff", "Event", "Job", "Queue", "search"]
@@ -321,6 +321,10 @@ class Queue:
         Raises:
             Refused: as of `remove`; JOB_EXISTS if the other queue has a job of that id.
         """
+        try:
+            check_queue_name(to)
+        except Refusal as refusal:
+            raise misuse(refusal) from None
         await self._act(wire.Move(0, self.name, list(ids), to, _optional_state(state)))
 
     async def edit(self, id: str, data: Any, *, state: str | None = None) -> None:

@@ -155,14 +155,58 @@ class HostPort:
         return self.check(text)
 
 
+class Texts:
+    """A list of texts; in a flag or variable with commas between them."""
+
+    def __init__(self, what: str, example: str, form: re.Pattern[str], *, is_lowered: bool = False):
+        """what: they are, for people. form: of each."""
+        self.allowed = f'a list of {what}, such as ["{example}"]'
+        self._form = form
+        self._is_lowered = is_lowered
+
+    def check(self, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise ValueError
+        for each in value:
+            if not isinstance(each, str) or not self._form.fullmatch(each):
+                raise ValueError
+        return tuple(each.lower() if self._is_lowered else each for each in value)
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        return self.check([each.strip() for each in text.split(",")] if text.strip() else [])
+
+
+class Text:
+    """A few words for people to see; "" for none."""
+
+    def __init__(self, length_max: int):
+        self.allowed = f'a text of at most {length_max} characters, or "" for none'
+        self._length_max = length_max
+
+    def check(self, value: object) -> str:
+        if isinstance(value, str) and len(value) <= self._length_max and value.isprintable():
+            return value
+        raise ValueError
+
+    def parse(self, text: str) -> str:
+        return self.check(text)
+
+
 # ---- the keys ------------------------------------------------------------------------------------
 
 
-def key(default: str | int | bool, rule: Rule) -> Any:
+def key(default: str | int | bool | list[str], rule: Rule) -> Any:
     """A field of a section. default: as it would stand in config.toml."""
     return field(default=rule.check(default), metadata={"rule": rule, "default": default})
 
 
+HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]+\]", re.ASCII)
+"""As it stands in a URL: IPv6 in brackets."""
+REDACTED: Final = re.compile(r"[^,\x00-\x1f\x7f]{1,256}")
+"""No comma: the environment has them between patterns. The length is arbitrary."""
+LABEL_MAX: Final = 30
+"""Characters that fit beside what else is at the top of a page."""
+LABEL_COLOURS: Final = ("grey", "green", "blue", "amber", "red")
 TLS_CHOICES: Final = ("auto", "on", "off")
 SECOND_MS: Final = 1000
 DAY_MS: Final = 24 * 3600 * SECOND_MS
@@ -205,11 +249,23 @@ class Tcp:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """The port for metrics and health."""
+    """The port for people, metrics and health; docs/secure.md."""
 
     listen: Address = key(f"127.0.0.1:{DEFAULT_HTTP_PORT}", HostPort())
     tls: str = key("auto", OneOf(TLS_CHOICES))
     """auto = as soon as there is a certificate, but not on a loopback address."""
+    hosts: tuple[str, ...] = key([], Texts("host names", "queue.example", HOST, is_lowered=True))
+    """By which it may be asked for where no key is required, besides loopback ones; without
+    ports."""
+    read_only: bool = key(False, Switch())
+    """Nobody changes anything by HTTP, whatever the key."""
+    hide_data: bool = key(False, Switch())
+    """Jobs' data and results are shown to operators and admins only."""
+    redact: tuple[str, ...] = key([], Texts("patterns of keys", "*.secret", REDACTED))
+    """Not shown of data, results and progress, nor searched: see `web.safe.redact`."""
+    label: str = key("", Text(LABEL_MAX))
+    """At the top of each page, so that nobody takes one daemon for another."""
+    label_colour: str = key("grey", OneOf(LABEL_COLOURS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,16 +539,21 @@ def _contradictions(config: Config) -> list[str]:
     return found
 
 
-Flat: TypeAlias = dict[str, str | int | bool]
+Flat: TypeAlias = dict[str, str | int | bool | list[str]]
 
 
 def flatten(config: Config) -> Flat:
     """The settings by path, each as it would stand in config.toml."""
     return {
-        path: value if isinstance(value, int) else "" if value is None else str(value)
-        for path, value in (
-            (f"{section}.{each.name}", getattr(getattr(config, section), each.name))
-            for section, kind in SECTIONS.items()
-            for each in fields(kind)
-        )
+        f"{section}.{each.name}": _flat(getattr(getattr(config, section), each.name))
+        for section, kind in SECTIONS.items()
+        for each in fields(kind)
     }
+
+
+def _flat(value: object) -> str | int | bool | list[str]:
+    if isinstance(value, int):
+        return value
+    if isinstance(value, tuple) and not isinstance(value, Address):
+        return list(value)
+    return "" if value is None else str(value)

@@ -14,6 +14,7 @@ import resource
 import signal
 import socket
 import sys
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn
 
@@ -21,10 +22,13 @@ import uvloop
 
 from holdfastd import VERSION, config, logs, tls
 from holdfastd.access import exposure
+from holdfastd.access.keys import KeysError
 from holdfastd.backups import Backups
 from holdfastd.clock import SystemClock
 from holdfastd.engine.transitions import InvariantError
+from holdfastd.facts import Facts
 from holdfastd.inforce import UNUSABLE, InForce
+from holdfastd.inside import Inside
 from holdfastd.observed import Observed
 from holdfastd.reloading import Plan
 from holdfastd.search.finder import Finder
@@ -34,7 +38,13 @@ from holdfastd.store.sqlite import SqliteStore
 from holdfastd.store.upgrade import Upgrade, Upgrading
 from holdfastd.supervisor import Supervisor
 from holdfastd.web.app import HttpServer, make_app
+from holdfastd.web.bounded import CONNECTIONS_MAX
+from holdfastd.web.front import Front
+from holdfastd.web.guard import Guard
 from holdfastd.web.metrics import Metrics
+from holdfastd.web.pages.rendering import Look
+from holdfastd.web.safe.policy import Policy
+from holdfastd.web.safe.sessions import Sessions
 from holdfastd.web.snapshot import Snapshots
 
 log = logging.getLogger("holdfastd")
@@ -50,8 +60,9 @@ GC_THRESHOLD: Final = (50_000, 20, 20)
 700: nearly all goes without it, by reference counts. Draining became a tenth faster (bench.drain,
 interleaved)."""
 LAG_SAMPLE_S: Final = 0.5
-OWN_FILES: Final = 64
-"""Open files besides the connections: database, logs, pipes, HTTP; a generous guess."""
+OWN_FILES: Final = 64 + CONNECTIONS_MAX
+"""Open files besides the connections of clients: database, logs, pipes, a generous guess; and those
+of the HTTP port."""
 
 
 class StartError(Exception):
@@ -107,7 +118,16 @@ class Daemon:
             self._clock.monotonic,
         )
         metrics = Metrics(snapshots, self._clock.monotonic)
-        app = make_app(metrics, lambda: self._why_not_ready, self._in_force.door.admit_bearer)
+        self._sessions = Sessions(self._clock)
+        self._guard = Guard(self._in_force.door, self._sessions, http_policy(settings))
+        self._front = self._make_front(settings, store)
+        app = make_app(
+            metrics,
+            lambda: self._why_not_ready,
+            self._guard,
+            self._front.routes,
+            self._front.handlers,
+        )
         has_tls = exposure.http_has_tls(settings)
         http = settings.http.listen
         self._http = HttpServer(
@@ -119,6 +139,31 @@ class Daemon:
         """What the service manager shows of us, while we serve."""
         self._stop = asyncio.Event()
         self._signals = 0
+
+    def _make_front(self, settings: config.Config, store: SqliteStore) -> Front:
+        in_force, clock = self._in_force, self._clock
+        facts = Facts(
+            lambda: in_force.config,
+            store,
+            self._observed,
+            lambda: self._listener.connections,
+            clock,
+        )
+        return Front(
+            self._pipeline.engine,
+            store,
+            Inside(self._pipeline),
+            self._finder,
+            self._service.chronicle,
+            self._guard,
+            facts,
+            lambda: in_force.audit,
+            lambda: look(in_force.config),
+            lambda: in_force.config.limits.payload_bytes_max,
+            clock.now_ms,
+            clock.monotonic,
+            lambda: uuid.uuid4().hex,
+        )
 
     def _make_backups(self) -> Backups | None:
         settings = self._in_force.config
@@ -144,6 +189,7 @@ class Daemon:
                 await self._pipeline.open()
         except StoreRefused as error:
             raise StartError(str(error)) from error
+        await self._open_sessions()
         loop.set_exception_handler(_on_stray_error)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -178,6 +224,14 @@ class Daemon:
             if isinstance(first, StartError):
                 await self._pipeline.store.close()
             raise first from None
+
+    async def _open_sessions(self) -> None:
+        """The data directory is there by now, and ours."""
+        try:
+            self._sessions.open(self._in_force.config.data.dir)
+        except KeysError as error:
+            await self._pipeline.store.close()
+            raise StartError(str(error)) from error
 
     async def _bind(self, key: str, starting: Awaitable[tuple[str, int]]) -> str:
         try:
@@ -243,10 +297,11 @@ class Daemon:
         self._why_not_ready = "draining"
         self._supervisor.stopping("draining")
         logs.event(log, logging.INFO, "draining", "draining: no new leases, no new jobs")
+        self._front.end_streams()
         await self._service.say_goodbye()
-        await self._finder.close()
         try:
             async with asyncio.timeout(DRAIN_S):
+                await self._front.close()
                 await self._service.close()
         except TimeoutError:
             logs.event(
@@ -270,6 +325,7 @@ class Daemon:
         settings = plan.config
         logs.set_up(settings.log.level, settings.log.format)
         self._listener.configure(listener_settings(settings))
+        self._guard.policy = http_policy(settings)
         if any(path.startswith("backup.") for path in plan.changed):
             self._back_up(tasks)
 
@@ -290,6 +346,23 @@ class Daemon:
             await asyncio.sleep(LAG_SAMPLE_S)
             late = self._clock.monotonic() - before - LAG_SAMPLE_S
             self._observed.loop_lag_seconds.observe(max(0.0, late))
+
+
+def look(settings: config.Config) -> Look:
+    http = settings.http
+    return Look(http.label, http.label_colour, http.read_only)
+
+
+def http_policy(settings: config.Config) -> Policy:
+    http = settings.http
+    return Policy(
+        is_read_only=http.read_only,
+        redact=http.redact,
+        hides_data=http.hide_data,
+        hosts=frozenset(http.hosts),
+        is_key_required=exposure.is_key_required(settings, http.listen),
+        has_tls=exposure.http_has_tls(settings),
+    )
 
 
 def _reason(error: OSError) -> str:

@@ -141,6 +141,7 @@ class Pipeline:
 
     async def close(self) -> None:
         """Stop `run` after what is open has been written, and close the store."""
+        self.engine.finish(self.moment())
         await self.flush()
         self._is_stopping = True
         self._wake.set()

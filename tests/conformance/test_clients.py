@@ -107,6 +107,73 @@ def test_a_delayed_job_can_be_promoted_changed_and_removed(queue: Any) -> None:
     assert gone.value.code is ErrorCode.UNKNOWN_JOB
 
 
+def test_a_job_has_tags_each_of_them_once(queue: Any) -> None:
+    job = queue.add("n", tags=["vip", "eu", "vip"])
+    assert job.tags == queue.get(job.id).tags == ["vip", "eu"]
+    assert next(iter(queue.jobs("waiting"))).tags == ["vip", "eu"]
+    assert queue.get(queue.add("n").id).tags == []
+
+
+def test_jobs_are_cancelled_and_can_be_put_back(queue: Any) -> None:
+    first, second = queue.add("n"), queue.add("n", delay=3600)
+    queue.cancel(first.id, second.id)
+    assert queue.counts()["cancelled"] == 2
+    with pytest.raises(JobFailed, match=f"job {first.id} of work is cancelled$"):
+        first.wait(timeout=10)
+    queue.retry(first.id, state="cancelled")
+    with pytest.raises(Refused) as ended:
+        queue.cancel(second.id)
+    assert ended.value.code is ErrorCode.WRONG_STATE
+
+
+def test_jobs_are_moved_with_all_they_have(queue: Any) -> None:
+    job = queue.add("n", {"a": 1}, priority=3, attempts=4, tags=["eu"])
+    queue.add_many([("n", None, {"id": f"m{number}"}) for number in range(5)])
+    queue.move(job.id, *[f"m{number}" for number in range(4)], to="other", state="waiting")
+    assert (queue.counts()["waiting"], queue.all_queues()["other"]["waiting"]) == (1, 5)
+    with pytest.raises(Refused) as gone:
+        job.refresh()
+    assert gone.value.code is ErrorCode.UNKNOWN_JOB
+    queue.add("n", id="m0")
+    with pytest.raises(Refused) as taken:
+        queue.move("m0", to="other")
+    assert taken.value.code is ErrorCode.JOB_EXISTS
+
+
+def test_a_job_is_not_moved_to_a_queue_that_cannot_be(queue: Any) -> None:
+    job = queue.add("n")
+    with pytest.raises(MisuseError, match="queue name 'a b' is not allowed"):
+        queue.move(job.id, to="a b")
+    assert queue.counts()["waiting"] == 1
+
+
+def test_a_waiting_job_is_given_other_data(queue: Any) -> None:
+    job = queue.add("n", {"a": 1}, delay=3600)
+    queue.edit(job.id, {"b": [2]}, state="delayed")
+    assert queue.get(job.id).data == {"b": [2]}
+    with pytest.raises(Refused) as moved_on:
+        queue.edit(job.id, 3, state="waiting")
+    assert moved_on.value.code is ErrorCode.WRONG_STATE
+    with pytest.raises(NotPackable):
+        queue.edit(job.id, {1, 2})
+
+
+def test_many_jobs_are_changed_at_once(queue: Any) -> None:
+    jobs = queue.add_many([("n", number) for number in range(3)])
+    queue.change(jobs[2].id, jobs[1].id, priority=-1, state="waiting")
+    assert [job.data for job in queue.jobs("waiting")] == [2, 1, 0]
+    with pytest.raises(Refused):
+        queue.promote(jobs[0].id, state="delayed")
+
+
+def test_it_is_said_why_a_job_is_not_running(queue: Any) -> None:
+    job = queue.add("n", delay=3600)
+    why = queue.explain(job.id)
+    assert (why.code, why.text[:22]) == ("delayed", "it is delayed: due in ")
+    queue.promote(job.id)
+    assert queue.explain(job.id).code == "no_workers"
+
+
 def test_listing_pages_over_all_jobs_in_the_order_they_will_run(queue: Any) -> None:
     queue.add_many([("n", number, {"priority": number % 3}) for number in range(250)])
     data = [job.data for job in queue.jobs("waiting")]
@@ -160,6 +227,8 @@ def test_events_are_numbered_and_can_be_resumed(queue: Any) -> None:
         ("n", None, {"atempts": 3}, "unknown option 'atempts': did you mean attempts?"),
         ("n", None, {"delay": 1, "run_at": 1}, "delay_ms and run_at_ms exclude each other"),
         ("n", None, {"backoff": {"kind": "fast"}}, "backoff must be a map with kind"),
+        ("n", None, {"tags": "eu"}, "tags must be a list of at most 20 texts, not 'eu'"),
+        ("n", None, {"tags": ["e u"]}, "tags[0] must be 1 to 64 printable characters without"),
         ("n", "x" * 1_100_000, {}, "is over the limit of 1,048,576"),
     ],
 )

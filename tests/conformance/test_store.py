@@ -17,11 +17,16 @@ from holdfastd.engine.changes import (
     Clearing,
     CompletedRow,
     DelayedPage,
+    EditedRow,
     FinishedPage,
+    HistoryCut,
+    HistoryPage,
+    HistoryRow,
     JobsById,
     JobsBySeq,
     LeasedRow,
     LogRow,
+    MovedRow,
     QueuePage,
     QueueRow,
     RewrittenRow,
@@ -29,6 +34,7 @@ from holdfastd.engine.changes import (
     WaitingPage,
     key_of,
 )
+from holdfastd.engine.history import ALL, HOUR_MS, MINUTE_MS
 from holdfastd.engine.model import (
     DEFAULT_OPTIONS,
     AttemptOutcome,
@@ -50,6 +56,7 @@ from holdfastd.engine.model import (
 from holdfastd.store.base import (
     ATTEMPTS_KEPT,
     DETAIL_BYTES_MAX,
+    HistoryOrder,
     JobCursor,
     StoreDeposed,
     StoreRefused,
@@ -184,6 +191,27 @@ async def test_a_rewrite_changes_everything_but_the_payload(case: Case) -> None:
     found = {name: getattr(row, name) for name in RewrittenRow._fields}
     assert found == rewritten(1)._asdict()
     assert row.payload == b"payload 1"
+
+
+async def test_a_moved_and_an_edited_job_are_whole(case: Case) -> None:
+    await case.write(added=[added(seq) for seq in range(1, 5)])
+    other = QueueKey(2)
+    await case.write(
+        rewritten=[rewritten(seq, state=State.WAITING) for seq in (1, 2, 3)],
+        moved=[MovedRow(Seq(1), other), MovedRow(Seq(3), other)],
+        edited=[EditedRow(Seq(2), b"new"), EditedRow(Seq(3), b"newer")],
+    )
+    await case.reopen()
+    rows = (await page(case, JobsBySeq(tuple(map(Seq, range(1, 5))), 10**6))).rows
+    assert [(row.queue, row.payload) for row in rows] == [
+        (other, b"payload 1"),
+        (Q, b"new"),
+        (other, b"newer"),
+        (Q, b"payload 4"),
+    ]
+    assert not any(row.is_damaged for row in rows)
+    assert await case.store.job(Q, "job-1") is None
+    assert (await case.store.job(other, "job-1")).row.seq == 1
 
 
 def attempt_of(seq: int, number: int, traceback: str = "") -> AttemptRow:
@@ -388,6 +416,12 @@ async def test_a_flipped_byte_of_a_payload_is_noticed(tmp_path: Path) -> None:
     await case.open()
     rows = (await page(case, JobsBySeq((Seq(1), Seq(2)), 10**6))).rows
     assert [row.is_damaged for row in rows] == [True, False]
+    await case.write(moved=[MovedRow(Seq(seq), QueueKey(2)) for seq in (1, 2)])
+    rows = (await page(case, JobsBySeq((Seq(1), Seq(2)), 10**6))).rows
+    assert [row.is_damaged for row in rows] == [True, False], "moving makes nothing good"
+    await case.write(edited=[EditedRow(Seq(1), b"precious again")])
+    rows = (await page(case, JobsBySeq((Seq(1), Seq(2)), 10**6))).rows
+    assert [row.is_damaged for row in rows] == [False, False]
     await case.store.close()
 
 
@@ -458,3 +492,95 @@ async def test_what_was_applied_survives_a_store_that_is_never_closed(tmp_path: 
     assert (await copy.open()).batch == 1
     assert (await copy.store.job(Q, "job-1")).row.payload == b"payload 1"
     await copy.store.close()
+
+
+# ---- history -------------------------------------------------------------------------------------
+
+
+def history_row(at_ms: int, queue: str, name: str, **changes: Any) -> HistoryRow:
+    row = HistoryRow(
+        MINUTE_MS, at_ms, queue, name, 5, 3, 1, 2, 1, 700, {0: 2, 40: 1}, {7: 3, 127: 2**40}
+    )
+    return row._replace(**changes)
+
+
+async def test_history_comes_back_as_it_was_written_last(case: Case) -> None:
+    first, second = history_row(60_000, "q", "work"), history_row(120_000, "q", "work", waits={})
+    other = history_row(60_000, "q", 'Grüße \'n "quotes"')
+    await case.write(history=[first._replace(added=1), other, second])
+    await case.write(history=[first])
+    await case.reopen()
+    places = [(MINUTE_MS, at_ms) for at_ms in (0, 60_000, 120_000)] + [(HOUR_MS, 0)]
+    assert sorted(await case.store.history("q", "work", places)) == [first, second]
+    assert await case.store.history("q", other.name, places) == [other]
+    assert await case.store.history("Q", "work", places) == []
+    assert await case.store.history("q", "work", []) == []
+
+
+async def test_a_minute_is_read_with_its_hour_without_the_sums(case: Case) -> None:
+    minute = history_row(HOUR_MS + MINUTE_MS, "q", "work")
+    hour = history_row(HOUR_MS, "q", "work", step_ms=HOUR_MS)
+    others = [
+        minute._replace(at_ms=HOUR_MS),
+        hour._replace(at_ms=0),
+        minute._replace(name=ALL),
+        minute._replace(queue=ALL, name=ALL),
+        hour._replace(name=ALL),
+    ]
+    await case.write(history=[minute, hour, *others])
+    found = (await page(case, HistoryPage(HOUR_MS + MINUTE_MS, HOUR_MS))).history
+    assert sorted(found) == [minute, hour]
+
+
+async def test_history_is_cut_from_its_oldest_end_a_step_at_a_time(case: Case) -> None:
+    rows = [history_row(at * MINUTE_MS, "q", name) for at in range(4) for name in ("a", "b")]
+    hour = history_row(0, "q", "a", step_ms=HOUR_MS)
+    await case.write(history=[*rows, hour])
+    places = [(MINUTE_MS, at * MINUTE_MS) for at in range(4)] + [(HOUR_MS, 0)]
+
+    async def left() -> list[int]:
+        found = [await case.store.history("q", name, places) for name in ("a", "b")]
+        return [len(part) for part in found]
+
+    await case.write(history_cuts=[HistoryCut(MINUTE_MS, 2 * MINUTE_MS, 3)])
+    assert await left() == [1 + 2, 3]
+    await case.write(history_cuts=[HistoryCut(MINUTE_MS, 2 * MINUTE_MS, 3)])
+    assert await left() == [1 + 2, 2]
+    await case.write(history_cuts=[HistoryCut(MINUTE_MS, 2 * MINUTE_MS, 3)])
+    assert await left() == [1 + 2, 2]
+    await case.write(history_cuts=[HistoryCut(HOUR_MS, 1, 3)])
+    assert await left() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        (HistoryOrder.FAILED, ["bad", "slow", "work"]),
+        (HistoryOrder.ENDED, ["work", "bad", "slow"]),
+        (HistoryOrder.MEAN_RUN, ["slow", "bad", "work"]),
+    ],
+)
+async def test_pairs_are_ordered_by_their_sums(
+    case: Case, order: HistoryOrder, expected: list[str]
+) -> None:
+    def rows(name: str, completed: int, failed: int, run_ms: int) -> list[HistoryRow]:
+        row = history_row(0, "q", name, completed=completed, failed=failed, run_ms=run_ms)
+        return [row, row._replace(at_ms=MINUTE_MS), row._replace(name=ALL)]
+
+    outside = history_row(5 * MINUTE_MS, "q", "outside", failed=10**6)
+    hour = history_row(0, "q", "hour", step_ms=HOUR_MS)
+    await case.write(history=[outside, hour])
+    for name, completed, failed, run_ms in (
+        ("work", 100, 1, 1_000),
+        ("bad", 20, 30, 1_000),
+        ("slow", 5, 2, 9_000),
+        ("idle", 0, 0, 0),
+    ):
+        await case.write(history=rows(name, completed, failed, run_ms))
+    found = await case.store.history_top(order, MINUTE_MS, 0, 2 * MINUTE_MS, 10)
+    assert [pair.name for pair in found] == expected
+    work = found[expected.index("work")]
+    assert work[:4] == ("q", "work", 200, 2)
+    assert list(work.runs) == [{7: 3, 127: 2**40}] * 2
+    shorter = await case.store.history_top(order, MINUTE_MS, 0, 2 * MINUTE_MS, 1)
+    assert [pair.name for pair in shorter] == expected[:1]

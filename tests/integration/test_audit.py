@@ -26,6 +26,7 @@ async def test_each_command_is_one_line_with_what_came_of_it(tmp_path: Path) -> 
                 await queue.add("welcome", SECRET_DATA, id=id, delay=3600)
             await queue.promote("a", "b")
             await queue.change("c", priority=7)
+            await queue.edit("c", SECRET_DATA + "!")
             await queue.configure(concurrency=3)
             await queue.pause()
             await queue.resume()
@@ -44,6 +45,7 @@ async def test_each_command_is_one_line_with_what_came_of_it(tmp_path: Path) -> 
     assert told == [
         ("PROMOTE", "ok"),
         ("CHANGE", "ok"),
+        ("EDIT", "ok"),
         ("CONFIGURE", "ok"),
         ("PAUSE", "ok"),
         ("RESUME", "ok"),
@@ -54,13 +56,14 @@ async def test_each_command_is_one_line_with_what_came_of_it(tmp_path: Path) -> 
         ("OBLITERATE", "ok"),
         ("OBLITERATE", "UNKNOWN_QUEUE"),
     ]
-    promote, change, configure, *_ = lines
+    promote, change, edit, configure, *_ = lines
     assert (promote["id_count"], promote["ids"], promote["done"]) == (2, ["a", "b"], 2)
     assert change["changes"] == {"priority": 7}
+    assert (edit["id"], edit["payload_bytes"]) == ("c", len(SECRET_DATA) + 3)
     assert configure["settings"] == {"concurrency": 3}
-    assert lines[6]["refused"] == {"UNKNOWN_JOB": 2}
-    assert (lines[7]["refused"], lines[7]["expected"]) == ({"WRONG_STATE": 1}, "failed")
-    assert lines[8]["removed"] == 3
+    assert lines[7]["refused"] == {"UNKNOWN_JOB": 2}
+    assert (lines[8]["refused"], lines[8]["expected"]) == ({"WRONG_STATE": 1}, "failed")
+    assert lines[9]["removed"] == 3
     for line in lines:
         assert (line["key"], line["queue"]) == ("ops", "mail")
         assert line["address"].startswith("127.0.0.1:")

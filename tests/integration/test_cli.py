@@ -29,6 +29,10 @@ def test_a_job_is_added_shown_listed_acted_on_and_removed(daemon: DaemonProcess)
         "1h",
         "--attempts",
         "5",
+        "--tag",
+        "eu",
+        "--tag",
+        "vip",
     )
     assert (added.returncode, added.stdout) == (0, "m7\n")
     again = holdfast(daemon, "add", "mail", "welcome", "--id", "m7", "--json")
@@ -41,6 +45,16 @@ def test_a_job_is_added_shown_listed_acted_on_and_removed(daemon: DaemonProcess)
     assert holdfast(daemon, "pause", "mail").returncode == 0
     assert "paused" in holdfast(daemon, "queues").stdout
     assert holdfast(daemon, "resume", "mail").returncode == 0
+    why = json.loads(holdfast(daemon, "explain", "mail", "m7", "--json").stdout)
+    assert (why["code"], why["details"]["before"]) == ("no_workers", 0)
+    assert holdfast(daemon, "explain", "mail", "m7").stdout == f"{why['text']}\n"
+    assert holdfast(daemon, "edit", "mail", "m7", '{"user": 8}').returncode == 0
+    assert holdfast(daemon, "move", "mail", "m7", "--to", "post").returncode == 0
+    shown = json.loads(holdfast(daemon, "job", "post", "m7", "--json").stdout)
+    assert (shown["data"], shown["tags"]) == ({"user": 8}, ["eu", "vip"])
+    assert holdfast(daemon, "cancel", "post", "m7").returncode == 0
+    assert holdfast(daemon, "retry", "post", "m7").returncode == 0
+    assert holdfast(daemon, "move", "post", "m7", "--to", "mail").returncode == 0
     assert holdfast(daemon, "remove", "mail", "m7").returncode == 0
     assert json.loads(holdfast(daemon, "queues", "--json").stdout)["mail"]["waiting"] == 0
 

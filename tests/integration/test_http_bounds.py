@@ -21,7 +21,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 @pytest_asyncio.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     monkeypatch.setattr(bounded, "CONNECTIONS_MAX", 3)
-    monkeypatch.setattr(bounded, "REQUEST_S", 0.3)
+    monkeypatch.setattr(bounded, "HEAD_S", 0.2)
+    monkeypatch.setattr(bounded, "BODY_S", 0.3)
     server = HttpServer(app, "127.0.0.1", 0)
     _, port = await server.listen()
     serving = asyncio.create_task(server.serve_until_stopped())
@@ -55,5 +56,39 @@ async def test_one_who_has_asked_keeps_the_connection_for_the_next(port: int) ->
         writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         async with asyncio.timeout(5):
             await reader.readuntil(b"ok\r\n0\r\n\r\n")
-        await asyncio.sleep(2 * bounded.REQUEST_S)  # nothing happens meanwhile, which is the point
+        await asyncio.sleep(2 * bounded.HEAD_S)  # nothing happens meanwhile, which is the point
+    writer.close()
+
+
+SLOW_HEAD = b"GET / HTTP/1.1\r\nHost: "
+SLOW_BODY = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9999\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"])
+@pytest.mark.parametrize("beginning", [SLOW_HEAD, SLOW_BODY])
+async def test_one_byte_at_a_time_is_no_way_to_keep_a_connection(
+    port: int, before: bytes, beginning: bytes
+) -> None:
+    """Also for its second request, and for a body that nobody reads: the answer came before it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    if before:
+        writer.write(before)
+        await reader.readuntil(b"ok\r\n0\r\n\r\n")
+    writer.write(beginning)
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(b"x")
+                await asyncio.sleep(0.02)  # it goes on: its last byte is never long ago
+                await writer.drain()
+    writer.close()
+
+
+async def test_who_sends_his_body_in_time_has_his_answer(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(2):
+        writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc")
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"ok\r\n0\r\n\r\n")
+        await asyncio.sleep(2 * bounded.BODY_S)  # the deadline of that body is over
     writer.close()

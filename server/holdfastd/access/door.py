@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import ErrorCode
-from holdfast.wire.credentials import SECRET_BYTES, Key, is_key_id, is_proof, is_secret, parse_key
+from holdfast.wire.credentials import SECRET_BYTES, is_key_id, is_proof, is_secret, parse_key
 from holdfastd import logs
 from holdfastd.access import keyfile
 from holdfastd.access.backoff import FAILURES_MAX, WINDOW_S, BackOff
@@ -96,7 +96,7 @@ class Door:
                 ) from None
         else:
             self._has_file = True
-        if self._is_key_required and not self._valid():
+        if (self._is_key_required or self._is_http_key_required) and not self._valid():
             text = f"no key of {self._path} is valid: nobody can come in until one is created"
             logs.event(log, logging.WARNING, "no_valid_key", text)
 
@@ -182,13 +182,29 @@ class Door:
                 text = "a key is needed here: send it as Authorization: Bearer KEY"
                 raise Refusal(ErrorCode.NOT_AUTHENTICATED, text)
             return ANYBODY
-        key = _bearer_of(header)
+        return self.admit_key(_bearer_of(header), host)
+
+    def admit_key(self, text: str, host: str) -> Identity:
+        """The same for the key itself, as a person gives it. Raises Refusal, which does not show
+        it."""
+        try:
+            key = parse_key(text)
+        except ValueError as error:
+            raise Refusal(ErrorCode.NOT_AUTHENTICATED, str(error)) from None
         self._check_not_held(host, key.id)
         record = self._record(key.id)
         digest = record.digest if record is not None else _NO_DIGEST
         if not is_secret(key.secret, digest):
             record = None
         return self._let_in(record, key.id, host)
+
+    def good_record(self, key_id: str) -> KeyRecord | None:
+        """Of a key that is good at this moment, whatever the file said a second ago; None = of
+        none."""
+        if self.has_news:
+            self.on_news()
+        record = self.keys.get(key_id)
+        return record if record is not None and record.is_valid(self._clock.now_ms()) else None
 
     def _record(self, id: str) -> KeyRecord | None:
         """One that is not known may have been made a moment ago."""
@@ -217,7 +233,7 @@ class Door:
                 ErrorCode.NOT_AUTHENTICATED, f"key {id} of {record.name} has expired: {HINT}"
             )
         self._back_off.succeeded(host, id)
-        return Identity(record.name, record.id, Rights(record.roles, record.queues))
+        return identity_of(record)
 
     def _note_failure(self, id: str, host: str) -> None:
         text = f"a wrong key came from {host} (id {id})"
@@ -250,14 +266,15 @@ class Door:
         return None
 
 
-def _bearer_of(header: str) -> Key:
+def identity_of(record: KeyRecord) -> Identity:
+    return Identity(record.name, record.id, Rights(record.roles, record.queues))
+
+
+def _bearer_of(header: str) -> str:
     scheme, _, text = header.partition(" ")
     if scheme.lower() != "bearer":  # it may be a secret: it is not shown
         raise Refusal(ErrorCode.NOT_AUTHENTICATED, "Authorization must be: Bearer KEY")
-    try:
-        return parse_key(text)
-    except ValueError as error:
-        raise Refusal(ErrorCode.NOT_AUTHENTICATED, f"Authorization: {error}") from None
+    return text
 
 
 def _credentials(auth: object) -> tuple[str, bytes]:

@@ -12,11 +12,15 @@ from holdfastd.config import Address, Config
 
 
 def is_loopback(address: Address) -> bool:
+    return is_loopback_host(address.host)
+
+
+def is_loopback_host(host: str) -> bool:
     """Of names only `localhost`: what another one stands for may change."""
-    if address.host == "localhost":
+    if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(address.host.partition("%")[0]).is_loopback
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False
 

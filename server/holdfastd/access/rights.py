@@ -4,6 +4,9 @@ A key has roles and patterns of queue names. What it may do with a queue is aske
 so the answer is looked up once per kind of message and queue, and remembered. What a worker says of
 its leases needs no look at the queue: it could lease only from queues that it may use, a lease is
 of one session, and a session is of one key (see `Identity.session_of`).
+
+HTTP knows no messages, so it asks by `Need`; RIGHTS takes its roles from the same table, so that a
+key may do the same on both ports.
 """
 
 import re
@@ -21,12 +24,39 @@ class Role(Enum):
     """Adds jobs, waits for them, reads its queues."""
     WORKER = "worker"
     """Takes jobs and answers."""
+    VIEWER = "viewer"
+    """Sees its queues, their jobs and the data of these; changes nothing."""
     OPERATOR = "operator"
     """Reads, acts on jobs, pauses queues and sets their limits; destroys no queue."""
     ADMIN = "admin"
     """Everything."""
     MONITOR = "monitor"
     """Counts and metrics: no job, no payload."""
+
+
+class Need(Enum):
+    """What somebody wants to do, beside a worker's work."""
+
+    SEE_COUNTS = "see counts"
+    """Queues, workers and their numbers; no job, no payload."""
+    SEE_JOBS = "see jobs"
+    """With their data, results and errors, and wait for them."""
+    ADD = "add jobs"
+    ACT = "act on jobs and queues"
+    """Whatever destroys no queue."""
+    DESTROY = "empty or delete queues"
+
+
+CHANGING: Final = frozenset({Need.ADD, Need.ACT, Need.DESTROY})
+NEEDS: Final[dict[Need, frozenset[Role]]] = {
+    Need.SEE_COUNTS: frozenset(
+        {Role.PRODUCER, Role.VIEWER, Role.OPERATOR, Role.ADMIN, Role.MONITOR}
+    ),
+    Need.SEE_JOBS: frozenset({Role.PRODUCER, Role.VIEWER, Role.OPERATOR, Role.ADMIN}),
+    Need.ADD: frozenset({Role.PRODUCER, Role.ADMIN}),
+    Need.ACT: frozenset({Role.OPERATOR, Role.ADMIN}),
+    Need.DESTROY: frozenset({Role.ADMIN}),
+}
 
 
 class Scope(Enum):
@@ -57,11 +87,11 @@ class Right(NamedTuple):
 
 _EVERYBODY: Final = frozenset(Role)
 _WORKERS: Final = frozenset({Role.WORKER, Role.ADMIN})
-_PRODUCERS: Final = frozenset({Role.PRODUCER, Role.ADMIN})
-_READERS: Final = frozenset({Role.PRODUCER, Role.OPERATOR, Role.ADMIN})
-_COUNTERS: Final = _READERS | {Role.MONITOR}
-_OPERATORS: Final = frozenset({Role.OPERATOR, Role.ADMIN})
-_ADMINS: Final = frozenset({Role.ADMIN})
+_PRODUCERS: Final = NEEDS[Need.ADD]
+_READERS: Final = NEEDS[Need.SEE_JOBS]
+_COUNTERS: Final = NEEDS[Need.SEE_COUNTS]
+_OPERATORS: Final = NEEDS[Need.ACT]
+_ADMINS: Final = NEEDS[Need.DESTROY]
 
 RIGHTS: Final[dict[type[Any], Right]] = {
     wire.Identify: Right(_EVERYBODY, Scope.CONNECTION),
@@ -153,6 +183,16 @@ class Rights:
         else:
             self._check_rare(kind, message)
 
+    def check_need(self, need: Need, queue: str | None = None) -> None:
+        """queue: None = any of its; lists leave out the others. Raises Refusal (FORBIDDEN)."""
+        if not NEEDS[need] & self.roles:
+            raise Refusal(
+                ErrorCode.FORBIDDEN,
+                f"to {need.value} is for {_list(NEEDS[need])}: this key is for {_list(self.roles)}",
+            )
+        if queue is not None:
+            self._check_pattern(queue)
+
     def _remember(self, kind: type[Any], queue: str) -> None:
         if len(self._remembered) >= REMEMBERED_MAX:
             self._remembered.clear()
@@ -172,7 +212,11 @@ class Rights:
 
     def _check_queue(self, kind: type[Any], name: object) -> None:
         self._check_role(kind)
-        if type(name) is str and not self.allows_queue(name):
+        if type(name) is str:
+            self._check_pattern(name)
+
+    def _check_pattern(self, name: str) -> None:
+        if not self.allows_queue(name):
             raise Refusal(
                 ErrorCode.FORBIDDEN,
                 f"this key is for the queues {', '.join(self.patterns)}, not for {shown(name)}",
@@ -214,7 +258,7 @@ class Identity(NamedTuple):
 
 
 ANYBODY: Final = Identity()
-METRICS_ROLES: Final = _OPERATORS | {Role.MONITOR}
+METRICS_ROLES: Final = NEEDS[Need.SEE_COUNTS] - {Role.PRODUCER}
 """Who may read /metrics, with a key for all queues: it names them all."""
 
 

@@ -120,7 +120,9 @@ class Attending:
         self._dispatcher.dispatch_all(session, moment)
 
     def stop(self, session: Session) -> None:
+        """It is stored so that it is still known when its connection breaks before it hears."""
         session.is_stopping = True
+        self._partition.store_session(session)
         self._partition.set_ready(session)
         if session.connection is not None:
             self._partition.open.outputs.append(Stop(session.connection))

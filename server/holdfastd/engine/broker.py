@@ -35,6 +35,7 @@ from holdfastd.engine.commands import Command, Held
 from holdfastd.engine.dispatch import Dispatcher
 from holdfastd.engine.explaining import explain
 from holdfastd.engine.head import NOTHING
+from holdfastd.engine.history import History
 from holdfastd.engine.ledger import Ledger
 from holdfastd.engine.model import Job, QueueKey, Seq, SessionKey, State
 from holdfastd.engine.openbatch import OpenBatch
@@ -48,6 +49,7 @@ from holdfastd.engine.partition import (
 )
 from holdfastd.engine.producing import Producing
 from holdfastd.engine.queue import QueueState
+from holdfastd.engine.remembering import Remembering
 from holdfastd.engine.session import Parked, Session
 from holdfastd.engine.sweeping import Sweeping
 from holdfastd.engine.working import Working
@@ -89,6 +91,7 @@ class Engine:
         self._attending = Attending(partition, self._dispatcher, self._working)
         self._administering = Administering(partition, self._dispatcher)
         self._sweeping = Sweeping(partition, self._dispatcher, self._administering)
+        self._remembering = Remembering(partition)
         self._housekeeping_at = 0.0
         self.refuses_jobs: Refusal | None = None
         """Why no job can be added now: DISK_FULL or DRAINING; None = they can."""
@@ -204,6 +207,8 @@ class Engine:
             or batch.removed
             or batch.queues_removed
             or batch.sessions_removed
+            or batch.history
+            or batch.history_cuts
         )
 
     @property
@@ -664,7 +669,7 @@ class Engine:
 
     def tick(self, moment: Moment) -> None:
         """Do what is due: expire leases, promote delayed jobs, go on after a rate limit or a full
-        batch, prune."""
+        batch, write history, prune."""
         partition = self._partition
         self._dispatcher.go_on_with_sated(moment)
         self._attending.expire(moment)
@@ -677,6 +682,8 @@ class Engine:
                     queue.rate_timer_at = 0.0
                 self._dispatcher.dispatch(queue, moment)
         self._promote_due(moment)
+        if self.refuses_jobs is not Refusal.DISK_FULL:
+            self._remembering.tick(moment)
         if moment.monotonic >= self._housekeeping_at:
             self._housekeeping_at = moment.monotonic + HOUSEKEEPING_S
             for queue in partition.queues.values():
@@ -706,6 +713,8 @@ class Engine:
         job = partition.delayed.peek()
         if job is not None:
             seconds = min(seconds, (job.run_at_ms - moment.now_ms) / 1000)
+        if self.refuses_jobs is not Refusal.DISK_FULL:
+            seconds = min(seconds, self._remembering.next_tick_s(moment))
         return max(0.0, seconds)
 
     def _promote_due(self, moment: Moment) -> None:
@@ -755,6 +764,11 @@ class Engine:
         self._partition.is_draining = True
         self.refuses_jobs = Refusal.DRAINING
 
+    def finish(self, moment: Moment) -> None:
+        """The last thing before the end: what was counted in this minute is to be written."""
+        if self.refuses_jobs is not Refusal.DISK_FULL:
+            self._remembering.finish(moment)
+
     # ---- looking ----------------------------------------------------------------------------
 
     @property
@@ -775,9 +789,18 @@ class Engine:
         session = self._partition.sessions_by_key.get(key)
         return "" if session is None else session.worker
 
+    def session_queues(self, key: SessionKey) -> list[str]:
+        """Names of the queues that a session's worker takes jobs from; none if it is gone."""
+        session = self._partition.sessions_by_key.get(key)
+        return [] if session is None else list(session.queues)
+
     @property
     def ledger(self) -> Ledger:
         return self._partition.ledger
+
+    @property
+    def history(self) -> History:
+        return self._partition.history
 
     @property
     def leased(self) -> Iterable[Job]:

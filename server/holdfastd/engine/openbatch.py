@@ -12,6 +12,8 @@ from holdfastd.engine.changes import (
     Batch,
     CompletedRow,
     EditedRow,
+    HistoryCut,
+    HistoryRow,
     LeasedRow,
     LogRow,
     MovedRow,
@@ -72,6 +74,8 @@ class OpenBatch:
         self.queues_removed: list[QueueKey] = []
         self.sessions: dict[Session, None] = {}
         self.sessions_removed: list[SessionKey] = []
+        self.history: list[HistoryRow] = []
+        self.history_cuts: list[HistoryCut] = []
         self.outputs: list[Output] = []
         self.sated: list[Session] = []
         """They were pushed as much as one batch may hold."""
@@ -153,6 +157,8 @@ class OpenBatch:
             queues_removed=self.queues_removed,
             sessions=[session.row() for session in self.sessions],
             sessions_removed=self.sessions_removed,
+            history=self.history,
+            history_cuts=self.history_cuts,
             removed=list(self.removed),
         )
         for job in self.jobs:

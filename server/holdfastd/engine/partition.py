@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from holdfastd.engine.changes import AttemptRow, JobRow, Read
 from holdfastd.engine.events import EventRing, QueueEvent
 from holdfastd.engine.head import Head
+from holdfastd.engine.history import History
 from holdfastd.engine.ledger import Ledger
 from holdfastd.engine.model import (
     FINISHED,
@@ -118,6 +119,7 @@ class Partition:
         self.connections: dict[int, Session] = {}
         self.leases: dict[Token, Job] = {}
         self.ledger = Ledger(settings.own_stats_max, settings.task_series_max)
+        self.history = History()
         self.delayed = Head(DELAYED_HEAD_JOBS_MAX, bytes_max=None)
         self.is_reading_delayed = False
         self.wanted: dict[Read, Any] = {}
@@ -402,6 +404,7 @@ class Partition:
         job.fail_reason = reason
         job.finished_at_ms = moment.now_ms
         queue.stats.jobs_failed += 1
+        self.history.tally(queue, job.name, moment.now_ms).failed += 1
         self.emit(queue, EventNumber.FAILED, moment, job, {"reason": int(reason)})
         self.answer_waits(queue, job)
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfastd.engine.changes import Clearing, QueueRow
 from holdfastd.engine.head import NOTHING, Head
+from holdfastd.engine.history import NOT_COUNTED, Tally
 from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.model import Job, QueueKey, QueueSettings, State
 
@@ -56,6 +57,8 @@ class QueueState:
         """Monotonic seconds of the timer that is set for the rate limit; 0 = none."""
         self.stats: QueueStats
         """Of its own, or shared: the ledger sets it when the queue becomes known."""
+        self.tallies: dict[str, Tally] = NOT_COUNTED
+        """What happened in this minute, by job name; see engine.history, which sets it."""
 
     @classmethod
     def from_row(cls, row: QueueRow, now_ms: int, monotonic: float) -> "QueueState":

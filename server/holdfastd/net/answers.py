@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from holdfast.wire import messages as wire
-from holdfast.wire.constants import ITEMS_MAX, ErrorCode, ItemStatus
+from holdfast.wire.constants import ITEMS_MAX, ItemStatus
 from holdfast.wire.constants import RevokeReason as WireReason
 from holdfastd.engine.changes import AttemptRow, JobRow
 from holdfastd.engine.model import State
@@ -16,30 +16,16 @@ from holdfastd.engine.outputs import (
     ItemRefusal,
     Notify,
     Output,
-    Refusal,
     Refuse,
     Revoke,
     RevokeReason,
     Stop,
 )
 from holdfastd.store.base import JobDetail
+from holdfastd.translation import ERROR_CODE_OF
 
 EVENTS_PER_FRAME_MAX: Final = 200
 """The longest has an error message of 16 KiB: together they are within a frame of 4 MiB."""
-ERROR_CODE_OF: Final[dict[Refusal, ErrorCode]] = {
-    Refusal.OUT_OF_ORDER: ErrorCode.OUT_OF_ORDER,
-    Refusal.UNKNOWN_QUEUE: ErrorCode.UNKNOWN_QUEUE,
-    Refusal.UNKNOWN_JOB: ErrorCode.UNKNOWN_JOB,
-    Refusal.LEASE_LOST: ErrorCode.LEASE_LOST,
-    Refusal.WRONG_STATE: ErrorCode.WRONG_STATE,
-    Refusal.NOT_EMPTY: ErrorCode.NOT_EMPTY,
-    Refusal.BUSY: ErrorCode.BUSY,
-    Refusal.DISK_FULL: ErrorCode.DISK_FULL,
-    Refusal.DRAINING: ErrorCode.DRAINING,
-    Refusal.TOO_MANY: ErrorCode.TOO_MANY,
-    Refusal.JOB_EXISTS: ErrorCode.JOB_EXISTS,
-    Refusal.UNKNOWN_WORKER: ErrorCode.UNKNOWN_WORKER,
-}
 REVOKE_REASON_OF: Final[dict[RevokeReason, WireReason]] = {
     RevokeReason.LEASE_LOST: WireReason.LEASE_LOST,
     RevokeReason.REMOVED: WireReason.REMOVED,

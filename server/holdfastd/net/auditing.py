@@ -16,7 +16,7 @@ from holdfastd.access.rights import RIGHTS, Identity
 from holdfastd.audit import SESSION_SHOWN, AuditLog, Entry
 from holdfastd.clock import Clock
 from holdfastd.engine.outputs import Answer, AnswerItems, ItemRefusal, Output, Refuse
-from holdfastd.net.answers import ERROR_CODE_OF
+from holdfastd.translation import ERROR_CODE_OF
 
 AUDITED: Final = frozenset(kind for kind, right in RIGHTS.items() if right.is_audited)
 IDS_SHOWN_MAX: Final = 20

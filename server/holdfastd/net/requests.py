@@ -34,17 +34,12 @@ from holdfast.wire.constants import (
 )
 from holdfastd.engine import commands
 from holdfastd.engine.model import (
-    DEFAULT_OPTIONS,
-    Backoff,
-    BackoffKind,
-    Jitter,
-    JobOptions,
     NewJob,
     QueueSettings,
     State,
     Token,
 )
-from holdfastd.net.settings import queue_settings
+from holdfastd.translation import new_job, queue_settings
 
 GENERATED_ID_BYTES: Final = 16
 COUNT_MAX: Final = 2**53
@@ -131,18 +126,7 @@ class Requests:
         given = item[3] if len(item) > 3 else None
         if given is None:
             return NewJob(id, is_generated, name, payload)
-        options = check_options(given)
-        delay_ms = options.get("delay_ms", 0)
-        return NewJob(
-            id,
-            is_generated,
-            name,
-            payload,
-            options.get("priority", 0),
-            options.get("lifo", False),
-            now_ms + delay_ms if delay_ms else options.get("run_at_ms", 0),
-            _job_options(options),
-        )
+        return new_job(id, name, payload, check_options(given), now_ms, is_generated=is_generated)
 
     def _wait(self, message: wire.Wait, now_ms: int) -> commands.Command:
         return commands.Wait(check_queue_name(message.queue), check_job_id(message.id))
@@ -291,30 +275,6 @@ class Requests:
 
 
 # ---- parts of requests -----------------------------------------------------------------------
-
-
-def _job_options(options: dict[str, Any]) -> JobOptions:
-    """The rarely given options, checked before; the shared default when none is given."""
-    rare: dict[str, Any] = {
-        name: options[name] for name in ("attempts", "max_crashes") if name in options
-    }
-    if "backoff" in options:
-        rare["backoff"] = _backoff(options["backoff"])
-    if options.get("tags"):
-        rare["tags"] = tuple(options["tags"])
-    return JobOptions(**rare) if rare else DEFAULT_OPTIONS
-
-
-def _backoff(backoff: dict[str, Any]) -> Backoff:
-    kind = BackoffKind[backoff["kind"].upper()]
-    delays_ms = backoff["delays_ms"] if kind is BackoffKind.LIST else [backoff["delay_ms"]]
-    return Backoff(
-        kind,
-        tuple(delays_ms),
-        backoff.get("factor", 2.0),
-        backoff.get("cap_ms", 0),
-        Jitter[backoff["jitter"].upper()],
-    )
 
 
 def check_state(value: object) -> State | None:

@@ -201,6 +201,11 @@ class Query:
         """Its terms of a field that are not negated."""
         return [term for term in self.terms if term.field is field and not term.is_negated]
 
+    @property
+    def data_paths(self) -> list[tuple[str | None, ...]]:
+        """Into the data, at which it looks; negated or not."""
+        return [term.path for term in self.terms if term.field is Field.DATA]
+
     def without(self, *fields: Field) -> "Query":
         return Query(tuple(term for term in self.terms if term.field not in fields))
 

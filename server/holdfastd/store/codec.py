@@ -4,6 +4,7 @@ To add a field: give it a default in the dataclass and append it here; shorter a
 files are read with the defaults for what is missing.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 from zlib import crc32
 
@@ -98,6 +99,15 @@ def unpack_clearing(blob: bytes | None) -> Clearing | None:
         return None
     last, forget_queue, states = msgpack.unpackb(blob)
     return Clearing(tuple(State(state) for state in states), Seq(last), forget_queue)
+
+
+def pack_buckets(buckets: Mapping[int, int]) -> bytes:
+    return _pack(buckets)
+
+
+def unpack_buckets(blob: bytes) -> dict[int, int]:
+    buckets: dict[int, int] = msgpack.unpackb(blob, strict_map_key=False)
+    return buckets
 
 
 def checksum(queue: int, id: str, name: str, created_at_ms: int, payload: bytes) -> int:

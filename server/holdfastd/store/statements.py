@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from holdfastd.engine.changes import AddedRow, Batch, CompletedRow, EditedRow, MovedRow
 from holdfastd.engine.model import DEFAULT_OPTIONS, State
+from holdfastd.store import charts
 from holdfastd.store.base import ATTEMPTS_KEPT
 from holdfastd.store.codec import checksum, pack_clearing, pack_counts, pack_options, pack_settings
 
@@ -66,6 +67,9 @@ def write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
         for table in ("job", "attempt", "log", "tag"):
             connection.execute(_remove_from(table, "seq"), (seqs,))
     _write_queues_and_sessions(connection, batch)
+    if batch.history:
+        _write(connection, charts.WRITE, charts.ROW, charts.values_of(batch.history))
+    charts.cut(connection, batch.history_cuts)
 
 
 _WHERE_SEQ: Final = ") AS row WHERE job.seq = row.column1"

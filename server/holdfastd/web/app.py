@@ -1,30 +1,47 @@
-"""The HTTP port: /metrics for Prometheus, /livez and /readyz for supervisors."""
+"""The HTTP port: /metrics for Prometheus, /livez and /readyz for supervisors, and what other parts
+give it for people and programs; all of it behind one shield."""
 
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
+from holdfast.wire.checks import Refusal
+from holdfastd.access.rights import check_metrics
 from holdfastd.web.bounded import BoundedHttp
-from holdfastd.web.guard import Admit, refused
+from holdfastd.web.guard import Guard
 from holdfastd.web.metrics import Form, Metrics
+from holdfastd.web.safe.needs import guarded
+from holdfastd.web.safe.refusing import gone, refused
+from holdfastd.web.safe.shield import Shield
+
+Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 
 
 def make_app(
-    metrics: Metrics, why_not_ready: Callable[[], str | None], admit: Admit | None = None
-) -> Starlette:
-    """why_not_ready: None = ready. admit: who may read the metrics; None = everybody."""
+    metrics: Metrics,
+    why_not_ready: Callable[[], str | None],
+    guard: Guard,
+    routes: Sequence[BaseRoute] = (),
+    handlers: Mapping[type[Exception], Handler] = MappingProxyType({}),
+) -> Shield:
+    """The whole of what the port answers.
+
+    Args:
+        why_not_ready: None = ready.
+        routes: of the other parts; each must be in `safe.needs.NEEDS`.
+        handlers: of their exceptions, and in place of those here.
+    """
 
     async def show_metrics(request: Request) -> Response:
-        why = refused(request, admit)
-        if why is not None:
-            return why
+        check_metrics(await guard.identify(request))
         headers = request.headers
         form = Form.of(headers.get("accept", ""), headers.get("accept-encoding", ""))
         return Response(await metrics.render(form), headers=form.headers)
@@ -38,13 +55,20 @@ def make_app(
             return PlainTextResponse("ready\n")
         return PlainTextResponse(f"not ready: {why}\n", status_code=503)
 
-    return Starlette(
-        routes=[
-            Route("/metrics", show_metrics),
-            Route("/livez", livez),
-            Route("/readyz", readyz),
-        ]
+    async def robots(request: Request) -> Response:
+        return PlainTextResponse("User-agent: *\nDisallow: /\n")
+
+    ours = [
+        Route("/metrics", show_metrics),
+        Route("/livez", livez),
+        Route("/readyz", readyz),
+        Route("/robots.txt", robots),
+    ]
+    app = Starlette(
+        routes=guarded([*ours, *routes], guard),
+        exception_handlers={Refusal: refused, ClientDisconnect: gone, **handlers},
     )
+    return Shield(app, guard)
 
 
 class HttpServer(uvicorn.Server):
@@ -62,6 +86,7 @@ class HttpServer(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 access_log=False,
+                server_header=False,
                 log_config=None,
                 timeout_graceful_shutdown=1,
             )

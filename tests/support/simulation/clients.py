@@ -280,7 +280,8 @@ class SimAdmin(Client):
         world, rng = self.world, self.world.rng
         acts = (
             self._limit, self._limit, self._pause, self._retry, self._remove, self._promote,
-            self._change, self._drain, self._obliterate, self._look, self._wait,
+            self._change, self._cancel, self._move, self._move, self._edit, self._drain,
+            self._obliterate, self._look, self._wait,
         )  # fmt: skip
         while not world.is_over:
             await asyncio.sleep(rng.expovariate(60 / world.duration_s))
@@ -329,9 +330,27 @@ class SimAdmin(Client):
     async def _change(self) -> None:
         rng = self.world.rng
         queue, ids = self._some(*QUEUES)
-        self.world.observer.promotable.add((queue.name, ids[0]))
+        self.world.observer.promotable |= {(queue.name, id) for id in ids}
         change = rng.choice(({"priority": 1}, {"lifo": True}, {"delay": 30}, {"delay": 0.001}))
-        await queue.change(ids[0], **change)
+        await queue.change(*ids, **change)
+
+    async def _cancel(self) -> None:
+        queue, ids = self._some(BLUE, GREEN)
+        await queue.cancel(*ids, state=self.world.rng.choice((None, "active")))
+
+    async def _move(self) -> None:
+        """What was allowed of a job in one queue is so in the other."""
+        queue, ids = self._some(BLUE, GREEN)
+        (target,) = {BLUE, GREEN} - {queue.name}
+        observer = self.world.observer
+        for allowed in (observer.redriven, observer.removable, observer.promotable):
+            allowed |= {(target, id) for id in ids if (queue.name, id) in allowed}
+        await queue.move(*ids, to=target)
+
+    async def _edit(self) -> None:
+        queue, ids = self._some(BLUE, GREEN)
+        serial = f"{queue.name}-edited-{next(self.world.serials)}"
+        await queue.edit(ids[0], {"serial": serial, "pad": b"edited"})
 
     async def _drain(self) -> None:
         self.world.observer.clearable.add(GREEN)
@@ -346,6 +365,7 @@ class SimAdmin(Client):
         async for _ in queue.jobs(self.world.rng.choice(("waiting", "completed", "active"))):
             pass
         await queue.get(ids[0])
+        await queue.explain(ids[0])
 
     async def _wait(self) -> None:
         queue, ids = self._some(*QUEUES)

@@ -144,7 +144,8 @@ class Observer:
                 continue
             self.ever.add(self._key_of(after))
             self._check_change(before, after)
-            if before is None and self._living[self._key_of(after)] > 1:
+            is_new_there = before is None or before.queue != after.queue
+            if is_new_there and self._living[self._key_of(after)] > 1:
                 self.fail(f"there is a second job {self._key_of(after)}")
             if after.state is State.ACTIVE and (before is None or before.token != after.token):
                 starts.append(_Start(self.leased_at_s[seq], after.queue))

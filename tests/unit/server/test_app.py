@@ -5,12 +5,16 @@ import random
 import httpx2
 import pytest
 
+from holdfastd.access.door import Door
+from holdfastd.clock import SystemClock
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.partition import EngineSettings
 from holdfastd.observed import Observed
 from holdfastd.store.base import StoreStats
 from holdfastd.web.app import make_app
+from holdfastd.web.guard import Guard
 from holdfastd.web.metrics import Metrics
+from holdfastd.web.safe.sessions import Sessions
 from holdfastd.web.snapshot import Snapshots
 
 
@@ -25,9 +29,10 @@ async def get(
     is_ready = why_not_ready is None
     snapshots = Snapshots(engine, Observed(), dict, stats, lambda: is_ready, lambda: 0, lambda: 0.0)
     metrics = Metrics(snapshots, lambda: 0.0)
-    app = make_app(metrics, lambda: why_not_ready)
+    clock = SystemClock()
+    app = make_app(metrics, lambda: why_not_ready, Guard(Door(None, clock), Sessions(clock)))
     transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://holdfast") as client:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.get(path, headers=headers or {})
 
 

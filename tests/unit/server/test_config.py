@@ -158,8 +158,40 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> No
         load(file, {}, {})
 
 
+def test_a_list_stands_with_commas_in_the_environment() -> None:
+    environment = {
+        "HOLDFAST_HTTP_HOSTS": "Queue.Example, [::2]",
+        "HOLDFAST_HTTP_REDACT": "password,*.secret",
+    }
+    http = load(None, environment, {}).http
+    assert http.hosts == ("queue.example", "[::2]")
+    assert http.redact == ("password", "*.secret")
+    assert load(None, {"HOLDFAST_HTTP_HOSTS": ""}, {}).http.hosts == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "allowed"),
+    [
+        ("hosts", ["a b"], 'a list of host names, such as ["queue.example"]'),
+        ("hosts", ["http://a"], 'a list of host names, such as ["queue.example"]'),
+        ("hosts", "a", 'a list of host names, such as ["queue.example"]'),
+        ("redact", [""], 'a list of patterns of keys, such as ["*.secret"]'),
+        ("redact", [1], 'a list of patterns of keys, such as ["*.secret"]'),
+    ],
+)
+def test_what_is_wrong_about_the_http_port_is_told(name: str, wrong: object, allowed: str) -> None:
+    (problem,) = problems({"http": {name: wrong}})
+    assert problem == f"c.toml: http.{name} must be {allowed}, not {wrong!r}"
+
+
 def test_flattened_settings_read_back_are_the_same() -> None:
-    config = load(None, {}, {"tcp.listen": "[::1]:9", "data.dir": "/x/y", "log.format": "json"})
+    flags = {
+        "tcp.listen": "[::1]:9",
+        "data.dir": "/x/y",
+        "log.format": "json",
+        "http.hosts": "a,b",
+    }
+    config = load(None, {}, flags)
     tree: dict[str, dict[str, object]] = {}
     for path, value in flatten(config).items():
         section, _, name = path.partition(".")

@@ -16,7 +16,18 @@ from holdfast.wire.connection import SERVER_MAY_RECEIVE
 from holdfast.wire.constants import ErrorCode
 from holdfast.wire.credentials import parse_key, proof_of
 from holdfastd.access.door import Door
-from holdfastd.access.rights import RIGHTS, Identity, Rights, Role, Scope, check_metrics, matcher
+from holdfastd.access.rights import (
+    CHANGING,
+    NEEDS,
+    RIGHTS,
+    Identity,
+    Need,
+    Rights,
+    Role,
+    Scope,
+    check_metrics,
+    matcher,
+)
 from holdfastd.clock import SystemClock
 from holdfastd.config import Config
 from holdfastd.net.peer import Peer
@@ -95,13 +106,66 @@ def op_of(kind: Any) -> int:
 
 def test_protocol_md_has_the_table() -> None:
     told = dict(
-        re.findall(r"^\| ([A-Z]+) \| ((?:yes|no)(?: \| (?:yes|no)){4}) \|$", PROTOCOL, re.M)
+        re.findall(r"^\| ([A-Z]+) \| ((?:yes|no)(?: \| (?:yes|no)){5}) \|$", PROTOCOL, re.M)
     )
-    assert "| command | producer | worker | operator | admin | monitor |" in PROTOCOL
+    assert "| command | producer | worker | viewer | operator | admin | monitor |" in PROTOCOL
     assert told == {
         kind.__name__.upper(): " | ".join("yes" if role in right.roles else "no" for role in ROLES)
         for kind, right in RIGHTS.items()
     }
+
+
+NEED_OF: Final[dict[Need, set[type[Any]]]] = {
+    Need.SEE_COUNTS: {wire.Counts},
+    Need.SEE_JOBS: {
+        wire.Get,
+        wire.List,
+        wire.Search,
+        wire.Explain,
+        wire.Wait,
+        wire.Listen,
+        wire.Unlisten,
+    },
+    Need.ADD: {wire.Enqueue},
+    Need.ACT: {
+        wire.Remove,
+        wire.Promote,
+        wire.Retry,
+        wire.Change,
+        wire.Cancel,
+        wire.Move,
+        wire.Edit,
+        wire.Pause,
+        wire.Resume,
+        wire.Configure,
+    },
+    Need.DESTROY: {wire.Drain, wire.Obliterate},
+}
+"""What HTTP does, by what it is on the TCP port."""
+
+
+def test_a_key_may_do_the_same_on_both_ports() -> None:
+    assert set(NEEDS) == set(Need)
+    for need, kinds in NEED_OF.items():
+        for kind in kinds:
+            assert RIGHTS[kind].roles == NEEDS[need], kind
+    told = set().union(*NEED_OF.values())
+    of_workers = {kind for kind, right in RIGHTS.items() if Role.WORKER in right.roles}
+    assert told == set(RIGHTS) - of_workers, "each message is here, or is a worker's"
+
+
+def test_a_viewer_sees_what_an_operator_sees_and_changes_nothing() -> None:
+    viewer = Rights(frozenset({Role.VIEWER}), ("mail*",))
+    for need in Need:
+        may = need not in CHANGING
+        assert (Role.VIEWER in NEEDS[need]) == may
+        if may:
+            viewer.check_need(need, "mail")
+            viewer.check_need(need)
+            with pytest.raises(Refusal, match="not for 'other'"):
+                viewer.check_need(need, "other")
+    with pytest.raises(Refusal, match="to add jobs is for producer, admin: this key is for viewer"):
+        viewer.check_need(Need.ADD, "mail")
 
 
 # ---- patterns ------------------------------------------------------------------------------------
@@ -157,10 +221,10 @@ def test_metrics_are_for_who_may_see_all_queues() -> None:
         return Identity("n", "i", Rights(frozenset({role}), patterns))
 
     check_metrics(Identity())
-    for role in (Role.MONITOR, Role.OPERATOR, Role.ADMIN):
+    for role in (Role.MONITOR, Role.VIEWER, Role.OPERATOR, Role.ADMIN):
         check_metrics(identity(role, "*"))
     for wrong in (identity(Role.PRODUCER, "*"), identity(Role.MONITOR, "mail*")):
-        with pytest.raises(Refusal, match="/metrics is for operator, admin, monitor"):
+        with pytest.raises(Refusal, match="/metrics is for viewer, operator, admin, monitor"):
             check_metrics(wrong)
 
 

@@ -161,6 +161,7 @@ def test_all_options_come_out_as_they_went_in() -> None:
         "attempts": 1,
         "max_crashes": 2,
         "backoff": backoff,
+        "tags": ["eu", "ü" * 64],
     }
     assert check_options(given) == given
 
@@ -173,6 +174,14 @@ def test_all_options_come_out_as_they_went_in() -> None:
         ({"lifo": 1}, "lifo must be true or false, not 1"),
         ({"run_at_ms": -1}, "run_at_ms must be a whole number from 0"),
         ({"delay_ms": 1, "run_at_ms": 1}, "exclude each other"),
+        ({"tags": "eu"}, "tags must be a list of at most 20 texts, not 'eu'"),
+        ({"tags": ["eu"] * 21}, "tags must be a list of at most 20 texts"),
+        ({"tags": ["eu", "a,b"]}, "tags[1] must be 1 to 64 printable characters without blanks"),
+        ({"tags": [""]}, "tags[0] must be"),
+        ({"tags": ["a b"]}, "tags[0] must be"),
+        ({"tags": ["a\u00a0b"]}, "tags[0] must be"),
+        ({"tags": ["x" * 65]}, "tags[0] must be"),
+        ({"tags": [7]}, "tags[0] must be"),
         ([], "options must be a map"),
     ],
 )

@@ -1,15 +1,93 @@
-"""A queue's settings on the wire (CONFIGURE) to the engine's."""
+"""What clients ask in maps, to the engine's values, and why it said no, to the protocol's codes.
+
+For TCP and HTTP alike.
+"""
 
 from dataclasses import replace
 from typing import Any, Final
 
 from holdfast.wire.checks import Refusal, check_integer, shown
 from holdfast.wire.constants import DELAY_MS_MAX, ErrorCode
-from holdfastd.engine.model import Keep, QueueSettings, Rate, Retention
+from holdfastd.engine.model import (
+    DEFAULT_OPTIONS,
+    Backoff,
+    BackoffKind,
+    Jitter,
+    JobOptions,
+    Keep,
+    NewJob,
+    QueueSettings,
+    Rate,
+    Retention,
+)
+from holdfastd.engine.outputs import Refusal as Why
 
 LIMIT_MAX: Final = 1_000_000_000
 PERIOD_MS_MAX: Final = 24 * 3600 * 1000
 KEPT: Final = ("completed", "failed", "cancelled")
+
+
+ERROR_CODE_OF: Final[dict[Why, ErrorCode]] = {
+    Why.OUT_OF_ORDER: ErrorCode.OUT_OF_ORDER,
+    Why.UNKNOWN_QUEUE: ErrorCode.UNKNOWN_QUEUE,
+    Why.UNKNOWN_JOB: ErrorCode.UNKNOWN_JOB,
+    Why.LEASE_LOST: ErrorCode.LEASE_LOST,
+    Why.WRONG_STATE: ErrorCode.WRONG_STATE,
+    Why.NOT_EMPTY: ErrorCode.NOT_EMPTY,
+    Why.BUSY: ErrorCode.BUSY,
+    Why.DISK_FULL: ErrorCode.DISK_FULL,
+    Why.DRAINING: ErrorCode.DRAINING,
+    Why.TOO_MANY: ErrorCode.TOO_MANY,
+    Why.JOB_EXISTS: ErrorCode.JOB_EXISTS,
+    Why.UNKNOWN_WORKER: ErrorCode.UNKNOWN_WORKER,
+}
+
+
+def new_job(
+    id: str,
+    name: str,
+    payload: bytes,
+    options: dict[str, Any],
+    now_ms: int,
+    *,
+    is_generated: bool,
+) -> NewJob:
+    """options: as the protocol has them, checked (`check_options`)."""
+    delay_ms = options.get("delay_ms", 0)
+    return NewJob(
+        id,
+        is_generated,
+        name,
+        payload,
+        options.get("priority", 0),
+        options.get("lifo", False),
+        now_ms + delay_ms if delay_ms else options.get("run_at_ms", 0),
+        job_options(options),
+    )
+
+
+def job_options(options: dict[str, Any]) -> JobOptions:
+    """The rarely given options, checked before; the shared default when none is given."""
+    rare: dict[str, Any] = {
+        name: options[name] for name in ("attempts", "max_crashes") if name in options
+    }
+    if "backoff" in options:
+        rare["backoff"] = _backoff(options["backoff"])
+    if options.get("tags"):
+        rare["tags"] = tuple(options["tags"])
+    return JobOptions(**rare) if rare else DEFAULT_OPTIONS
+
+
+def _backoff(backoff: dict[str, Any]) -> Backoff:
+    kind = BackoffKind[backoff["kind"].upper()]
+    delays_ms = backoff["delays_ms"] if kind is BackoffKind.LIST else [backoff["delay_ms"]]
+    return Backoff(
+        kind,
+        tuple(delays_ms),
+        backoff.get("factor", 2.0),
+        backoff.get("cap_ms", 0),
+        Jitter[backoff["jitter"].upper()],
+    )
 
 
 def queue_settings(given: dict[str, Any], before: QueueSettings) -> QueueSettings:

@@ -1,0 +1,1 @@
+"""What can be done over HTTP: to jobs, one, some or all that match, to queues, to workers."""

@@ -1,0 +1,74 @@
+"""What can be done to jobs, in the words of the pages; `web.acting` does it, and checks it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.wire.constants import STATE_NAMES
+
+ANY: Final = frozenset(STATE_NAMES)
+FINISHED: Final = frozenset({"completed", "failed", "cancelled"})
+PENDING: Final = frozenset({"waiting", "delayed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    verb: str
+    """On buttons."""
+    asks: str
+    """With {jobs}: what one is asked about, and agrees to."""
+    doing: str
+    done: str
+    icon: str
+    states: frozenset[str]
+    """Jobs in other states are passed over."""
+    explains: str
+    """What will be with the jobs."""
+    is_danger: bool = False
+    is_direct: bool = False
+    """Done to one job without a question: it does no harm."""
+
+
+KINDS: Final = {
+    "retry": Kind(
+        "Retry", "Retry {jobs}", "Retrying", "retried", "retry", FINISHED,
+        "Put back to run again, with all attempts anew.", is_direct=True,
+    ),
+    "promote": Kind(
+        "Promote", "Promote {jobs}", "Promoting", "promoted", "play", frozenset({"delayed"}),
+        "Waits no longer, and runs as soon as a worker is free.", is_direct=True,
+    ),
+    "cancel": Kind(
+        "Cancel", "Cancel {jobs}", "Cancelling", "cancelled", "cancelled",
+        PENDING | {"active", "blocked"},
+        "What waits will not run; the handler of an active job is asked to stop. It is kept as "
+        "cancelled for a while, and can be retried.",
+    ),
+    "delete": Kind(
+        "Delete", "Delete {jobs}", "Deleting", "deleted", "trash", ANY,
+        "Data, result, errors and logs are gone for good; the handler of an active job is told to "
+        "stop.", is_danger=True,
+    ),
+    "reschedule": Kind(
+        "Reschedule", "Reschedule {jobs}", "Rescheduling", "rescheduled", "delayed", PENDING,
+        "Runs at another time.",
+    ),
+    "priority": Kind(
+        "Change priority", "Change the priority of {jobs}", "Changing", "changed", "up", PENDING,
+        "A smaller number runs first; 0 is usual.",
+    ),
+    "move": Kind(
+        "Move to a queue", "Move {jobs} to a queue", "Moving", "moved", "queues", PENDING,
+        "Keeps its id, and goes on in the other queue.",
+    ),
+    "edit": Kind(
+        "Edit data", "Change the data of {jobs}", "Changing", "changed", "edit", PENDING,
+        "The handler gets what stands here.",
+    ),
+}  # fmt: skip
+"""By the name that `acting` knows it by."""
+
+
+def jobs_in_words(count: int, *, is_exact: bool = True) -> str:
+    if is_exact and count == 1:
+        return "1 job"
+    return f"{'' if is_exact else 'at least '}{count:,} jobs"
