@@ -224,8 +224,8 @@ async def test_who_waits_for_a_process_that_dies_gets_an_error_and_the_next_an_a
     assert finder.pid is not None
     os.kill(finder.pid, signal.SIGSTOP)  # in the middle of the next search
     asking = asyncio.create_task(finder.page(ALL))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0.05)
+    for _ in range(5):
+        await asyncio.sleep(0)  # it has written its request, and waits
     os.kill(finder.pid, signal.SIGKILL)
     with pytest.raises(SearchBroken, match="search again"):
         await asking
