@@ -321,6 +321,10 @@ class Queue:
         Raises:
             Refused: as of `remove`; JOB_EXISTS if the other queue has a job of that id.
         """
+        try:
+            check_queue_name(to)
+        except Refusal as refusal:
+            raise misuse(refusal) from None
         await self._act(wire.Move(0, self.name, list(ids), to, _optional_state(state)))
 
     async def edit(self, id: str, data: Any, *, state: str | None = None) -> None:

@@ -176,7 +176,7 @@ def job(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
         _print_json(_job_map(found))
         return
     for key, value in _job_map(found).items():
-        if key not in ("errors", "logs") and value not in (None, ""):
+        if key not in ("errors", "logs") and value not in (None, "", []):
             click.echo(f"{key:<12} {_shown(value) if isinstance(value, datetime) else value}")
     for error in found.errors:
         click.echo(f"attempt {error.attempt:<4} {error.outcome}: {error.type}: {error.message}")

@@ -1,189 +1,195 @@
-"""The past for charts: points of minutes to days, from the database and the minute that goes on.
+"""Charts: the history that is stored, with the running minute from memory.
 
-Steps below an hour come from the rows of minutes, which are there for 48 hours, all others from
-those of hours, which are there for 90 days. Percentiles are made of histograms that were added up,
-never of percentiles.
+    points = await chronicle.read(queue, name, from_ms, to_ms, step_ms)
+    worst = await chronicle.top("failing", from_ms, to_ms, limit)
+    now = chronicle.per_minute(queue)
+
+A chart is one read of at most ROWS_MAX rows, made off the event loop on a connection of its own.
+Percentiles come from the sums of buckets (engine.history), never from other percentiles: they are
+at most an eighth away from the true ones.
 """
 
-import asyncio
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
 
-from holdfastd.engine.broker import Engine
-from holdfastd.engine.changes import HistoryRow
-from holdfastd.engine.history import ALL, HOUR_MS, MINUTE_MS, Tally, percentile
-from holdfastd.store.base import Store
+from holdfastd.clock import Clock
+from holdfastd.engine.history import (
+    ALL,
+    HOUR_MS,
+    HOURS_KEPT_MS,
+    MINUTE_MS,
+    MINUTES_KEPT_MS,
+    Buckets,
+    History,
+    Period,
+    PerMinute,
+    Tally,
+    begin_of,
+    percentile_ms,
+)
+from holdfastd.store.base import HistoryOrder, HistorySum, Place, Store
 
-POINTS_MAX: Final = 3_000
-"""Of one read: two days of minutes, or more than 90 days of hours."""
-TOPS_S: Final = 15.0
-"""Who fails most, or is slowest, is looked up so often at most for the same time."""
-TOPS_KEPT: Final = 20
-KINDS: Final = ("failing", "slowest", "busiest")
+POINTS_MAX: Final = 500
+"""Of a chart; more than a screen shows."""
+STEPS_MS: Final = tuple(
+    minutes * MINUTE_MS for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440)
+)
+"""A minute to a day of UTC. 48 hours of minutes make 480 points of 6, hence of 10."""
+ROWS_MAX: Final = 2_952
+"""48 hours of minutes, the rest of the first step, and those that may be in memory (62); 90 days
+have 2,160 hours."""
+TOP_MINUTES_MS: Final = HOUR_MS
+"""Up to so much time `top` looks at minutes, beyond at hours: at worst 60,000 rows."""
+TOP_MS_MAX: Final = 7 * 24 * HOUR_MS
+"""At worst 170,000 rows; a usual day has a thousandth of that."""
+SLOWEST_CANDIDATES: Final = 5
+"""So many times the pairs that are asked for have their percentiles computed: those with the
+longest mean."""
+
+Kind = Literal["failing", "slowest", "busiest"]
+_ORDERS: Final[dict[Kind, HistoryOrder]] = {
+    "failing": HistoryOrder.FAILED,
+    "slowest": HistoryOrder.MEAN_RUN,
+    "busiest": HistoryOrder.ENDED,
+}
 
 
-class ChronicleError(Exception):
-    """The past cannot be asked for like that; the text says why."""
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Milliseconds, within an eighth. None = there was nothing."""
+
+    p50: int | None
+    p95: int | None
+    p99: int | None
 
 
-class Percentiles(NamedTuple):
-    """Milliseconds, right within 13 %; None = nothing was measured."""
-
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-
-class Point(NamedTuple):
-    """What happened in one step."""
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What happened from at_ms until the next point."""
 
     at_ms: int
-    """When it began."""
     added: int
     completed: int
     failed: int
+    """Jobs that failed for good."""
     retried: int
+    """Attempts that failed, after which the job runs again."""
     lost: int
+    """Attempts whose lease ran out."""
     wait_ms: Percentiles
+    """From ready to leased, of attempts that began."""
     run_ms: Percentiles
+    """From leased to completed or failed, of attempts that ended so."""
 
 
-class Top(NamedTuple):
-    """One name of jobs of a queue."""
+@dataclass(frozen=True, slots=True)
+class Top:
+    """A job name of a queue."""
 
     queue: str
     name: str
     ended: int
+    """Jobs completed or failed for good."""
     failed: int
-    run_p95_ms: float | None
+    run_p95_ms: int | None
 
 
 class Chronicle:
-    def __init__(
-        self,
-        store: Store,
-        engine: Engine,
-        now_ms: Callable[[], int],
-        monotonic: Callable[[], float],
-    ):
+    def __init__(self, store: Store, history: History, clock: Clock):
+        """history: the engine's; this is used on the event loop's thread alone."""
         self._store = store
-        self._engine = engine
-        self._now_ms = now_ms
-        self._monotonic = monotonic
-        self._tops: dict[tuple[int, int], tuple[float, dict[tuple[str, str], Tally]]] = {}
-        self._looking = asyncio.Lock()
+        self._history = history
+        self._clock = clock
 
     async def read(
         self, queue: str | None, name: str | None, from_ms: int, to_ms: int, step_ms: int
     ) -> list[Point]:
-        """The steps in which anything happened, oldest first.
+        """A chart from from_ms to before to_ms, one point per step, in order, also where nothing
+        happened. What is before 90 days ago or after now is left out; so may the list be empty.
 
         Args:
-            queue, name: None = of all together. A name needs its queue.
-            from_ms, to_ms: wall time; steps that begin from the first (included) to the second.
-            step_ms: whole minutes, or whole hours.
-
-        Raises:
-            ChronicleError: there is no such step, or too many of them.
+            queue: None = all. A queue that is gone has its history.
+            name: of its jobs; None = all. Asked without a queue, nothing is found.
+            step_ms: what is wished for; see `step_of` for what is given.
         """
-        source_ms = _source(step_ms, from_ms, to_ms)
-        if name is not None and queue is None:
-            raise ChronicleError("a name of jobs needs its queue")
-        pair = (queue or ALL, name or ALL)
-        rows = await self._store.history(*pair, source_ms, from_ms, to_ms)
-        tallies: dict[int, Tally] = {}
+        now_ms = self._clock.now_ms()
+        from_ms, to_ms = max(from_ms, now_ms - HOURS_KEPT_MS), min(to_ms, now_ms + 1)
+        if from_ms >= to_ms:
+            return []
+        step_ms = step_of(from_ms, to_ms, step_ms, now_ms)
+        unit_ms = MINUTE_MS if step_ms < HOUR_MS else HOUR_MS
+        first_ms = begin_of(from_ms, step_ms)
+        tallies = {at_ms: Tally() for at_ms in range(first_ms, to_ms, step_ms)}
+        places = [(unit_ms, at_ms) for at_ms in range(first_ms, to_ms, unit_ms)]
+        for at_ms, tally in await self._tallies(queue or ALL, name or ALL, places):
+            point = tallies.get(begin_of(at_ms, step_ms))
+            if point is not None:
+                point.add(tally)
+        return [_point(at_ms, tally) for at_ms, tally in tallies.items()]
+
+    async def _tallies(self, queue: str, name: str, places: list[Place]) -> list[tuple[int, Tally]]:
+        """What is known at these places, on disk and in memory."""
+        unwritten = list(self._in_memory())
+        asked = {*places, *((MINUTE_MS, minute.at_ms) for minute in unwritten)}
+        # Copied now, since the running minute goes on while the store is read.
+        sums = [(minute.at_ms, minute.sum_of(queue, name)) for minute in unwritten]
+        rows = await self._store.history(queue, name, sorted(asked))
+        wanted = set(places)
+        found: list[tuple[int, Tally]] = []
         for row in rows:
-            tallies.setdefault(row.at_ms // step_ms * step_ms, Tally()).add(_tally(row))
-        now_ms = self._now_ms()
-        at_ms = now_ms // MINUTE_MS * MINUTE_MS
-        if from_ms <= at_ms < to_ms:
-            current = list(self._current(*pair))
-            if current:
-                tally = tallies.setdefault(at_ms // step_ms * step_ms, Tally())
-                for each in current:
-                    tally.add(each)
-        return [_point(at_ms, tally) for at_ms, tally in sorted(tallies.items())]
+            if (row.step_ms, row.at_ms) in wanted:
+                stored = Tally()
+                stored.add(row)
+                found.append((row.at_ms, stored))
+        # A minute that is over is in its hour as soon as it is stored itself.
+        written = {row.at_ms for row in rows if row.step_ms == MINUTE_MS}
+        running_at_ms = self._history.minute.at_ms
+        return found + [
+            (at_ms, tally)
+            for at_ms, tally in sums
+            if at_ms not in written or at_ms == running_at_ms
+        ]
 
-    async def top(self, kind: str, from_ms: int, to_ms: int, limit: int) -> list[Top]:
-        """Names of jobs by what they did in that time, whole hours: "failing" most (those that
-        fail at all), "slowest" by the 95th percentile of their runs, "busiest" by jobs that ended.
+    def _in_memory(self) -> Iterator[Period]:
+        """Minutes that may not be on disk."""
+        history = self._history
+        yield from history.unwritten
+        if history.last is not None and history.last not in history.unwritten:
+            yield history.last
+        yield history.minute
 
-        Raises:
-            ChronicleError: there is no such kind.
+    async def top(self, kind: Kind, from_ms: int, to_ms: int, limit: int) -> list[Top]:
+        """Job names by what happened from from_ms to to_ms, both rounded to the minute (of more
+        than an hour, to the hour), up to the last minute that is over; of at most the last 7 days
+        before to_ms. What was counted together is called "_other".
+
+        Args:
+            kind: failing: most jobs failed for good; slowest: highest 95th percentile of running;
+                busiest: most jobs ended.
         """
-        if kind not in KINDS:
-            raise ChronicleError(f"there is no {kind!r}: use {', '.join(KINDS)}")
-        tallies = await self._of_names(from_ms // HOUR_MS * HOUR_MS, to_ms)
-        tops = [_top(*pair, tally) for pair, tally in tallies.items()]
-        if kind == "failing":
-            found = sorted((top for top in tops if top.failed), key=lambda top: -top.failed)
-        elif kind == "slowest":
-            found = sorted(
-                (top for top in tops if top.run_p95_ms is not None),
-                key=lambda top: -(top.run_p95_ms or 0),
-            )
-        else:
-            found = sorted((top for top in tops if top.ended), key=lambda top: -top.ended)
-        return found[:limit]
+        unit_ms = MINUTE_MS if to_ms - from_ms <= TOP_MINUTES_MS else HOUR_MS
+        from_ms = begin_of(max(from_ms, to_ms - TOP_MS_MAX), unit_ms)
+        candidates = limit * SLOWEST_CANDIDATES if kind == "slowest" else limit
+        sums = await self._store.history_top(_ORDERS[kind], unit_ms, from_ms, to_ms, candidates)
+        tops = [_top(pair) for pair in sums]
+        if kind == "slowest":
+            tops.sort(key=lambda top: -(top.run_p95_ms or 0))
+        return tops[:limit]
 
-    async def _of_names(self, from_ms: int, to_ms: int) -> dict[tuple[str, str], Tally]:
-        """By queue and name; made once for all who ask within TOPS_S."""
-        async with self._looking:
-            key = (from_ms, to_ms // HOUR_MS)
-            good_until, kept = self._tops.get(key, (0.0, {}))
-            if self._monotonic() < good_until:
-                return kept
-            tallies: dict[tuple[str, str], Tally] = {}
-            for row in await self._store.history_of_names(HOUR_MS, from_ms, to_ms):
-                tallies.setdefault((row.queue, row.name), Tally()).add(_tally(row))
-            if self._now_ms() // HOUR_MS * HOUR_MS < to_ms:
-                for pair, tally in self._engine.history.now().items():
-                    tallies.setdefault(pair, Tally()).add(tally)
-            self._tops.pop(key, None)
-            self._tops[key] = (self._monotonic() + TOPS_S, tallies)
-            if len(self._tops) > TOPS_KEPT:
-                del self._tops[next(iter(self._tops))]
-            return tallies
-
-    def per_min(self, queue: str | None) -> dict[str, int]:
-        """Jobs added, completed and failed in the last 60 s (from whole minutes, so roughly).
-        queue: None = of all."""
-        now_ms, name = self._now_ms(), queue or ALL
-        return self._engine.history.pace(name, self._current(name, ALL), now_ms)._asdict()
-
-    def _current(self, queue: str, name: str) -> Iterable[Tally]:
-        """Of the minute that goes on."""
-        if queue == ALL:
-            return self._engine.history.now().values()
-        known = self._engine.queues.get(queue)
-        if known is None:
-            return ()
-        if name == ALL:
-            return known.tallies.values()
-        tally = known.tallies.get(name)
-        return () if tally is None else (tally,)
+    def per_minute(self, queue: str | None = None) -> PerMinute:
+        """Of the last 60 seconds, about; see History.per_minute. In the first minute after a start
+        there is only what has happened since. 0 for a queue that is counted with others."""
+        return self._history.per_minute(queue or ALL, self._clock.now_ms())
 
 
-def _source(step_ms: int, from_ms: int, to_ms: int) -> int:
-    """Of which rows steps are made."""
-    if step_ms < MINUTE_MS or step_ms % MINUTE_MS:
-        raise ChronicleError(f"a step is whole minutes or hours, not {step_ms:,} ms")
-    if (to_ms - from_ms) / step_ms > POINTS_MAX:
-        text = f"{(to_ms - from_ms) // step_ms:,} steps: ask for {POINTS_MAX:,} at most"
-        raise ChronicleError(text)
-    if step_ms < HOUR_MS:
-        return MINUTE_MS
-    if step_ms % HOUR_MS:
-        raise ChronicleError("a step above an hour is whole hours")
-    return HOUR_MS
-
-
-def _tally(row: HistoryRow) -> Tally:
-    tally = Tally()
-    tally.added, tally.completed, tally.failed = row.added, row.completed, row.failed
-    tally.retried, tally.lost = row.retried, row.lost
-    tally.wait, tally.run = dict(row.wait), dict(row.run)
-    return tally
+def step_of(from_ms: int, to_ms: int, step_ms: int, now_ms: int) -> int:
+    """The smallest step from step_ms on that makes at most POINTS_MAX points, and of which the
+    history is still there: minutes are kept for 48 hours. The longest where none does."""
+    least_ms = max(step_ms, (to_ms - from_ms) // (POINTS_MAX - 1))
+    if from_ms < now_ms - MINUTES_KEPT_MS:
+        least_ms = max(least_ms, HOUR_MS)
+    return next((step for step in STEPS_MS if step >= least_ms), STEPS_MS[-1])
 
 
 def _point(at_ms: int, tally: Tally) -> Point:
@@ -194,15 +200,19 @@ def _point(at_ms: int, tally: Tally) -> Point:
         tally.failed,
         tally.retried,
         tally.lost,
-        _percentiles(tally.wait),
-        _percentiles(tally.run),
+        _percentiles(tally.waits),
+        _percentiles(tally.runs),
     )
 
 
-def _percentiles(buckets: dict[int, int]) -> Percentiles:
-    return Percentiles(*(percentile(buckets, share) for share in (0.5, 0.95, 0.99)))
+def _percentiles(counts: Buckets) -> Percentiles:
+    return Percentiles(*(percentile_ms(counts, share) for share in (0.5, 0.95, 0.99)))
 
 
-def _top(queue: str, name: str, tally: Tally) -> Top:
-    ended = tally.completed + tally.failed
-    return Top(queue, name, ended, tally.failed, percentile(tally.run, 0.95))
+def _top(pair: HistorySum) -> Top:
+    runs: dict[int, int] = {}
+    for part in pair.runs:
+        for bucket, count in part.items():
+            runs[bucket] = runs.get(bucket, 0) + count
+    ended = pair.completed + pair.failed
+    return Top(pair.queue, pair.name, ended, pair.failed, percentile_ms(runs, 0.95))

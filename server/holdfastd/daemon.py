@@ -24,7 +24,6 @@ from holdfastd import VERSION, config, logs, tls
 from holdfastd.access import exposure
 from holdfastd.access.keys import KeysError
 from holdfastd.backups import Backups
-from holdfastd.chronicle import Chronicle
 from holdfastd.clock import SystemClock
 from holdfastd.engine.transitions import InvariantError
 from holdfastd.facts import Facts
@@ -154,8 +153,8 @@ class Daemon:
             self._pipeline.engine,
             store,
             Inside(self._pipeline),
-            Finder(settings.data.dir),
-            Chronicle(store, self._pipeline.engine, clock.now_ms, clock.monotonic),
+            self._finder,
+            self._service.chronicle,
             self._guard,
             facts,
             lambda: in_force.audit,

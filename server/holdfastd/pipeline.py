@@ -141,7 +141,7 @@ class Pipeline:
 
     async def close(self) -> None:
         """Stop `run` after what is open has been written, and close the store."""
-        self.engine.close_history(self.moment())
+        self.engine.finish(self.moment())
         await self.flush()
         self._is_stopping = True
         self._wake.set()

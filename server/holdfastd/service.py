@@ -11,6 +11,7 @@ from typing import Final
 
 from holdfastd.access.door import Door
 from holdfastd.audit import AuditLog
+from holdfastd.chronicle import Chronicle
 from holdfastd.clock import Clock
 from holdfastd.config import Config
 from holdfastd.engine.partition import EngineSettings
@@ -63,6 +64,7 @@ class Service:
             metrics.task_series_max if metrics.per_task else 0,
         )
         self.pipeline = Pipeline(store, clock, engine_settings, random, observed)
+        self.chronicle = Chronicle(store, self.pipeline.engine.history, clock)
         self.listener = Listener(
             self.pipeline,
             listener_settings(settings),

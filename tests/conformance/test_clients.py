@@ -140,6 +140,13 @@ def test_jobs_are_moved_with_all_they_have(queue: Any) -> None:
     assert taken.value.code is ErrorCode.JOB_EXISTS
 
 
+def test_a_job_is_not_moved_to_a_queue_that_cannot_be(queue: Any) -> None:
+    job = queue.add("n")
+    with pytest.raises(MisuseError, match="queue name 'a b' is not allowed"):
+        queue.move(job.id, to="a b")
+    assert queue.counts()["waiting"] == 1
+
+
 def test_a_waiting_job_is_given_other_data(queue: Any) -> None:
     job = queue.add("n", {"a": 1}, delay=3600)
     queue.edit(job.id, {"b": [2]}, state="delayed")

@@ -19,6 +19,9 @@ from holdfastd.engine.changes import (
     DelayedPage,
     EditedRow,
     FinishedPage,
+    HistoryCut,
+    HistoryPage,
+    HistoryRow,
     JobsById,
     JobsBySeq,
     LeasedRow,
@@ -31,6 +34,7 @@ from holdfastd.engine.changes import (
     WaitingPage,
     key_of,
 )
+from holdfastd.engine.history import ALL, HOUR_MS, MINUTE_MS
 from holdfastd.engine.model import (
     DEFAULT_OPTIONS,
     AttemptOutcome,
@@ -52,6 +56,7 @@ from holdfastd.engine.model import (
 from holdfastd.store.base import (
     ATTEMPTS_KEPT,
     DETAIL_BYTES_MAX,
+    HistoryOrder,
     JobCursor,
     StoreDeposed,
     StoreRefused,
@@ -487,3 +492,95 @@ async def test_what_was_applied_survives_a_store_that_is_never_closed(tmp_path: 
     assert (await copy.open()).batch == 1
     assert (await copy.store.job(Q, "job-1")).row.payload == b"payload 1"
     await copy.store.close()
+
+
+# ---- history -------------------------------------------------------------------------------------
+
+
+def history_row(at_ms: int, queue: str, name: str, **changes: Any) -> HistoryRow:
+    row = HistoryRow(
+        MINUTE_MS, at_ms, queue, name, 5, 3, 1, 2, 1, 700, {0: 2, 40: 1}, {7: 3, 127: 2**40}
+    )
+    return row._replace(**changes)
+
+
+async def test_history_comes_back_as_it_was_written_last(case: Case) -> None:
+    first, second = history_row(60_000, "q", "work"), history_row(120_000, "q", "work", waits={})
+    other = history_row(60_000, "q", 'Grüße \'n "quotes"')
+    await case.write(history=[first._replace(added=1), other, second])
+    await case.write(history=[first])
+    await case.reopen()
+    places = [(MINUTE_MS, at_ms) for at_ms in (0, 60_000, 120_000)] + [(HOUR_MS, 0)]
+    assert sorted(await case.store.history("q", "work", places)) == [first, second]
+    assert await case.store.history("q", other.name, places) == [other]
+    assert await case.store.history("Q", "work", places) == []
+    assert await case.store.history("q", "work", []) == []
+
+
+async def test_a_minute_is_read_with_its_hour_without_the_sums(case: Case) -> None:
+    minute = history_row(HOUR_MS + MINUTE_MS, "q", "work")
+    hour = history_row(HOUR_MS, "q", "work", step_ms=HOUR_MS)
+    others = [
+        minute._replace(at_ms=HOUR_MS),
+        hour._replace(at_ms=0),
+        minute._replace(name=ALL),
+        minute._replace(queue=ALL, name=ALL),
+        hour._replace(name=ALL),
+    ]
+    await case.write(history=[minute, hour, *others])
+    found = (await page(case, HistoryPage(HOUR_MS + MINUTE_MS, HOUR_MS))).history
+    assert sorted(found) == [minute, hour]
+
+
+async def test_history_is_cut_from_its_oldest_end_a_step_at_a_time(case: Case) -> None:
+    rows = [history_row(at * MINUTE_MS, "q", name) for at in range(4) for name in ("a", "b")]
+    hour = history_row(0, "q", "a", step_ms=HOUR_MS)
+    await case.write(history=[*rows, hour])
+    places = [(MINUTE_MS, at * MINUTE_MS) for at in range(4)] + [(HOUR_MS, 0)]
+
+    async def left() -> list[int]:
+        found = [await case.store.history("q", name, places) for name in ("a", "b")]
+        return [len(part) for part in found]
+
+    await case.write(history_cuts=[HistoryCut(MINUTE_MS, 2 * MINUTE_MS, 3)])
+    assert await left() == [1 + 2, 3]
+    await case.write(history_cuts=[HistoryCut(MINUTE_MS, 2 * MINUTE_MS, 3)])
+    assert await left() == [1 + 2, 2]
+    await case.write(history_cuts=[HistoryCut(MINUTE_MS, 2 * MINUTE_MS, 3)])
+    assert await left() == [1 + 2, 2]
+    await case.write(history_cuts=[HistoryCut(HOUR_MS, 1, 3)])
+    assert await left() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        (HistoryOrder.FAILED, ["bad", "slow", "work"]),
+        (HistoryOrder.ENDED, ["work", "bad", "slow"]),
+        (HistoryOrder.MEAN_RUN, ["slow", "bad", "work"]),
+    ],
+)
+async def test_pairs_are_ordered_by_their_sums(
+    case: Case, order: HistoryOrder, expected: list[str]
+) -> None:
+    def rows(name: str, completed: int, failed: int, run_ms: int) -> list[HistoryRow]:
+        row = history_row(0, "q", name, completed=completed, failed=failed, run_ms=run_ms)
+        return [row, row._replace(at_ms=MINUTE_MS), row._replace(name=ALL)]
+
+    outside = history_row(5 * MINUTE_MS, "q", "outside", failed=10**6)
+    hour = history_row(0, "q", "hour", step_ms=HOUR_MS)
+    await case.write(history=[outside, hour])
+    for name, completed, failed, run_ms in (
+        ("work", 100, 1, 1_000),
+        ("bad", 20, 30, 1_000),
+        ("slow", 5, 2, 9_000),
+        ("idle", 0, 0, 0),
+    ):
+        await case.write(history=rows(name, completed, failed, run_ms))
+    found = await case.store.history_top(order, MINUTE_MS, 0, 2 * MINUTE_MS, 10)
+    assert [pair.name for pair in found] == expected
+    work = found[expected.index("work")]
+    assert work[:4] == ("q", "work", 200, 2)
+    assert list(work.runs) == [{7: 3, 127: 2**40}] * 2
+    shorter = await case.store.history_top(order, MINUTE_MS, 0, 2 * MINUTE_MS, 1)
+    assert [pair.name for pair in shorter] == expected[:1]

@@ -49,7 +49,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searching]:
     shelf = Shelf(directory)
     shelf.put(*(job_of(*row) for row in table("queue", "id", "name", "state", "data", "more")))
     connection = process.connect(directory)
-    yield Searching(connection, lambda: 0.0)
+    yield Searching(connection, lambda: 0.0, lambda seconds: None)
     connection.close()
     shelf.close()
 
@@ -86,5 +86,6 @@ def test_the_bounds_are_those_of_the_code() -> None:
         str(query.QUERY_LENGTH_MAX),
         str(query.TERMS_MAX),
         str(query.VALUES_MAX),
+        str(query.KEYS_MAX),
         str(finder.WAITING_MAX),
     ]

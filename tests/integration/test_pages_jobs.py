@@ -329,6 +329,25 @@ def test_a_waiting_job_is_changed_by_a_form(
         assert {name: getattr(job, name) for name in expected} == expected
 
 
+def test_data_that_would_lose_something_as_json_is_not_edited(house: House) -> None:
+    house.queue.add("later", {1: float("inf")}, id="lossy", delay=3600)
+    house.queue.add("later", {"raw": b"\x00"}, id="bytes", delay=3600)
+    refused = house.get("/jobs/confirm?kind=edit&job=delayed/mail/lossy")
+    assert refused.status == 400
+    assert "an edit would lose" in refused.text
+    question = house.get("/jobs/confirm?kind=edit&job=delayed/mail/bytes")
+    house.browser.submit(question, question.form("/do/jobs"))
+    assert house.queue.get("bytes").data == {"raw": b"\x00"}
+
+
+def test_an_answer_leads_to_no_other_site(house: House) -> None:
+    failed(house, "astray")
+    page = house.job_page("astray")
+    form = page.form("/do/jobs")
+    after = house.browser.submit(page, form, "Retry", back="//evil.example/jobs")
+    assert after.url.startswith("/jobs/mail/astray?action=")
+
+
 def test_a_job_is_moved_to_another_queue(house: House) -> None:
     house.queue.add("later", None, id="moving", delay=3600)
     question = house.get("/jobs/confirm?kind=move&job=delayed/mail/moving")

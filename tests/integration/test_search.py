@@ -20,7 +20,6 @@ from holdfastd.search import finder as finder_module
 from holdfastd.search.finder import Finder
 from holdfastd.search.found import BadCursor, SearchBroken, SearchBusy
 from holdfastd.search.query import parse
-from integration.test_cli import holdfast as command
 from support.daemon import DaemonProcess
 from support.keys import new_key
 from support.shelf import NOW_MS, Shelf, Shelved

@@ -443,7 +443,7 @@ class Machine(RuleBasedStateMachine):
         queue=st.sampled_from(QUEUES),
         which=st.integers(0, 20),
         worker=st.integers(0, 1),
-        what=st.sampled_from(["explain", "explain", "quiet", "unquiet", "stop"]),
+        what=st.sampled_from(["explain", "explain", "quiet", "unquiet", "unquiet", "stop"]),
     )
     def oversee(self, queue: str, which: int, worker: int, what: str) -> None:
         """Ask why a job does not run; have a worker take no more jobs."""
@@ -455,6 +455,7 @@ class Machine(RuleBasedStateMachine):
             self.producer.send(commands.Explain(queue, ids[which % len(ids)]), self._explained)
         elif what == "stop":
             self.producer.send(commands.StopWorker(session.key))
+            self.trouble(1 + worker, "goodbye")
         else:
             self.producer.send(commands.Quiet(session.key, what == "quiet"))
 
@@ -568,6 +569,7 @@ class Machine(RuleBasedStateMachine):
                 continue
             if job.is_acked:
                 assert row.state is State.COMPLETED, "an acked job came back"
+            assert row.payload in (job.payload or row.payload, None), "it has other data"
             tries = row.failures + row.crashes
             assert tries >= job.tries, "attempts fell"
             job.tries = tries
@@ -749,7 +751,32 @@ class TrustsWhatItReadBefore(Driver):
         return is_written
 
 
-@pytest.mark.parametrize("driver", [SaysBeforeItWrites, ForgetsLeases, TrustsWhatItReadBefore])
+class LeavesMovedJobsOnDisk(Driver):
+    """The batch does not say that a job went to another queue."""
+
+    def begin_write(self) -> None:
+        self.engine._partition.open.moved.clear()
+        super().begin_write()
+
+
+class ForgetsNewData(Driver):
+    """The batch does not have what a job was edited to."""
+
+    def begin_write(self) -> None:
+        self.engine._partition.open.edited.clear()
+        super().begin_write()
+
+
+@pytest.mark.parametrize(
+    "driver",
+    [
+        SaysBeforeItWrites,
+        ForgetsLeases,
+        TrustsWhatItReadBefore,
+        LeavesMovedJobsOnDisk,
+        ForgetsNewData,
+    ],
+)
 def test_the_machine_notices_a_sabotaged_twin(driver: type[Driver]) -> None:
     class Sabotaged(Machine):
         make_driver = driver

@@ -152,8 +152,9 @@ class Visit:
 @asynccontextmanager
 async def visiting(browser: Browser, origin: str, **look: Unpack[Look]) -> AsyncIterator[Visit]:
     """Somebody new at `origin` (http://HOST:PORT); at its end the visit is checked."""
-    wanted: dict[str, Any] = {"viewport": DESKTOP, "base_url": origin, **look}
-    context = await browser.new_context(**wanted)
+    # Nothing fades: colours half way between two themes are nobody's.
+    wanted: dict[str, Any] = {"viewport": DESKTOP, "reduced_motion": "reduce", **look}
+    context = await browser.new_context(base_url=origin, **wanted)
     context.set_default_timeout(PATIENCE_MS)
     visit = Visit(context, await context.new_page(), origin)
     try:
@@ -167,12 +168,16 @@ Visitor = Callable[..., Any]
 """`visiting` with browser and origin given."""
 
 
-async def violations(page: Page) -> list[str]:
-    """What axe-core finds against the page as it stands now, a line per element."""
+async def violations(page: Page, *rules: str) -> list[str]:
+    """What axe-core finds against the page as it stands now, a line per element.
+
+    rules: only these; none = all of `WCAG`.
+    """
     await page.evaluate(AXE)
-    found = await page.evaluate(
-        "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", list(WCAG)
-    )
+    only = {"type": "rule" if rules else "tag", "values": list(rules or WCAG)}
+    # Without `preload` it does not load our style sheets a second time: no rule here needs it.
+    options = {"runOnly": only, "resultTypes": ["violations"], "preload": False}
+    found = await page.evaluate("options => axe.run(document, options)", options)
     return [
         f"{violation['id']}: {violation['help']}: {node['html'][:200]} {node['failureSummary']}"
         for violation in found["violations"]
@@ -185,7 +190,7 @@ async def sideways_px(page: Page) -> int:
     wider: int = await page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
-    return wider
+    return max(0, wider)
 
 
 async def set_hidden(page: Page, is_hidden: bool) -> None:

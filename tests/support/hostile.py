@@ -14,6 +14,7 @@ MARKER: Final = "hostileCalled"
 CALL: Final = f"{MARKER}(%d)"
 NAME_LENGTH_MAX: Final = 128
 """Of a job's id and name."""
+TAG_LENGTH_MAX: Final = 64
 
 _EVENTS: Final = [
     "<img src=x onerror=¤>",
@@ -438,3 +439,8 @@ PAYLOADS: Final = tuple(
 def printable(text: str, length_max: int = NAME_LENGTH_MAX) -> str:
     """As much of it as an id or a name may have; at least a dash."""
     return "".join(each for each in text if each.isprintable())[:length_max] or "-"
+
+
+def as_tag(text: str) -> str:
+    """As much of it as a tag may have: no blanks, no commas."""
+    return "".join(printable(text).replace(",", "").split())[:TAG_LENGTH_MAX] or "-"

@@ -104,6 +104,8 @@ class LivingSystem:
         with self.queue("billing") as billing:
             billing.pause()
             billing.add_many([_invoice(number) for number in range(30, 54)])
+            billing.add("charge", {"user_id": 7, "cents": 1}, id="invoice-by-mistake")
+            billing.cancel("invoice-by-mistake")
         with self.queue("archive") as archive:
             year = [("store", {"month": month}, {"priority": month % 3}) for month in range(1, 13)]
             archive.add_many(year)

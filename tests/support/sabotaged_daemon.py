@@ -12,6 +12,7 @@ forgets_leases: the leases of before are not taken up by a start.
 no_goaway: clients are not told that the daemon goes down.
 believes: the wall clock is believed in what it says of ages, whatever it did.
 chatters: libraries write into the log what they do.
+escapes_nothing: pages have what jobs carry in them as it is.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ import logging
 import sys
 import time
 from typing import Any
+
+from jinja2 import Environment
 
 from holdfastd.__main__ import main
 from holdfastd.clock import SystemClock
@@ -35,6 +38,7 @@ from holdfastd.net.unread import Unread
 from holdfastd.pipeline import Pipeline
 from holdfastd.store.sqlite import SqliteStore
 from holdfastd.supervisor import Supervisor
+from holdfastd.web.pages import rendering
 
 
 def says_first() -> None:
@@ -112,6 +116,14 @@ def chatters() -> None:
     logging.getLogger("aiosqlite").setLevel(logging.DEBUG)
 
 
+def escapes_nothing() -> None:
+    class Careless(Environment):
+        def __init__(self, **options: Any):
+            super().__init__(**{**options, "autoescape": False})
+
+    vars(rendering)["Environment"] = Careless
+
+
 def feeds_blindly() -> None:
     feed = Supervisor.feed_watchdog
 
@@ -160,6 +172,7 @@ RULES = (
     fills,
     no_caps,
     chatters,
+    escapes_nothing,
     feeds_blindly,
     forgets_leases,
     no_goaway,

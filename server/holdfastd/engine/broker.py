@@ -24,7 +24,6 @@ from holdfastd.engine.attending import Attending
 from holdfastd.engine.changes import (
     Batch,
     DelayedPage,
-    HistoryRow,
     JobRow,
     JobsById,
     Page,
@@ -50,6 +49,7 @@ from holdfastd.engine.partition import (
 )
 from holdfastd.engine.producing import Producing
 from holdfastd.engine.queue import QueueState
+from holdfastd.engine.remembering import Remembering
 from holdfastd.engine.session import Parked, Session
 from holdfastd.engine.sweeping import Sweeping
 from holdfastd.engine.working import Working
@@ -91,6 +91,7 @@ class Engine:
         self._attending = Attending(partition, self._dispatcher, self._working)
         self._administering = Administering(partition, self._dispatcher)
         self._sweeping = Sweeping(partition, self._dispatcher, self._administering)
+        self._remembering = Remembering(partition)
         self._housekeeping_at = 0.0
         self.refuses_jobs: Refusal | None = None
         """Why no job can be added now: DISK_FULL or DRAINING; None = they can."""
@@ -141,7 +142,7 @@ class Engine:
     ) -> None:
         """Start from what is stored. Every session with leases gets a full grace."""
         partition = self._partition
-        partition.epoch = partition.history.epoch = epoch
+        partition.epoch = epoch
         partition.steady_since = moment.monotonic
         partition.next_seq, partition.next_queue, partition.next_session = next_numbers
         for row in queues:
@@ -207,6 +208,7 @@ class Engine:
             or batch.queues_removed
             or batch.sessions_removed
             or batch.history
+            or batch.history_cuts
         )
 
     @property
@@ -667,7 +669,7 @@ class Engine:
 
     def tick(self, moment: Moment) -> None:
         """Do what is due: expire leases, promote delayed jobs, go on after a rate limit or a full
-        batch, prune."""
+        batch, write history, prune."""
         partition = self._partition
         self._dispatcher.go_on_with_sated(moment)
         self._attending.expire(moment)
@@ -680,22 +682,13 @@ class Engine:
                     queue.rate_timer_at = 0.0
                 self._dispatcher.dispatch(queue, moment)
         self._promote_due(moment)
-        self._store_history(partition.history.close_if_over(moment.now_ms), moment)
+        if self.refuses_jobs is not Refusal.DISK_FULL:
+            self._remembering.tick(moment)
         if moment.monotonic >= self._housekeeping_at:
             self._housekeeping_at = moment.monotonic + HOUSEKEEPING_S
             for queue in partition.queues.values():
                 self._sweeping.prune_old(queue, moment)
             self._attending.forget_absent(moment)
-
-    def close_history(self, moment: Moment) -> None:
-        """The daemon stops: what the open minute has is written with the next batch."""
-        self._store_history(self._partition.history.close(moment.now_ms), moment)
-
-    def _store_history(self, rows: list[HistoryRow], moment: Moment) -> None:
-        if rows:
-            batch = self._partition.open
-            batch.history += rows
-            batch.history_kept_from_ms = self._partition.history.kept_from_ms(moment.now_ms)
 
     def forgive(self, moment: Moment) -> None:
         """Nobody could be heard for a while: every lease gets a full grace, as after a restart."""
@@ -711,9 +704,6 @@ class Engine:
         if partition.sated:
             return 0.0
         at = self._housekeeping_at
-        if partition.history.is_counting:
-            closes_in_ms = partition.history.closes_in_ms(moment.now_ms)
-            at = min(at, moment.monotonic + closes_in_ms / 1000)
         expiry = self._attending.next_deadline()
         if expiry is not None:
             at = min(at, expiry)
@@ -723,6 +713,8 @@ class Engine:
         job = partition.delayed.peek()
         if job is not None:
             seconds = min(seconds, (job.run_at_ms - moment.now_ms) / 1000)
+        if self.refuses_jobs is not Refusal.DISK_FULL:
+            seconds = min(seconds, self._remembering.next_tick_s(moment))
         return max(0.0, seconds)
 
     def _promote_due(self, moment: Moment) -> None:
@@ -772,6 +764,11 @@ class Engine:
         self._partition.is_draining = True
         self.refuses_jobs = Refusal.DRAINING
 
+    def finish(self, moment: Moment) -> None:
+        """The last thing before the end: what was counted in this minute is to be written."""
+        if self.refuses_jobs is not Refusal.DISK_FULL:
+            self._remembering.finish(moment)
+
     # ---- looking ----------------------------------------------------------------------------
 
     @property
@@ -792,13 +789,18 @@ class Engine:
         session = self._partition.sessions_by_key.get(key)
         return "" if session is None else session.worker
 
-    @property
-    def history(self) -> History:
-        return self._partition.history
+    def session_queues(self, key: SessionKey) -> list[str]:
+        """Names of the queues that a session's worker takes jobs from; none if it is gone."""
+        session = self._partition.sessions_by_key.get(key)
+        return [] if session is None else list(session.queues)
 
     @property
     def ledger(self) -> Ledger:
         return self._partition.ledger
+
+    @property
+    def history(self) -> History:
+        return self._partition.history
 
     @property
     def leased(self) -> Iterable[Job]:

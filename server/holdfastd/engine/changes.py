@@ -5,6 +5,7 @@ that led to them no longer matters: a job that was added and leased in one batch
 an active job. A batch applied twice would change nothing: rows are keyed, counters are totals.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -152,29 +153,6 @@ class LogRow(NamedTuple):
     text: str
 
 
-class HistoryRow(NamedTuple):
-    """What happened in a minute or an hour; keyed (step_ms, queue, name, at_ms, part). Written as
-    it is: a later one of the same key replaces it."""
-
-    step_ms: int
-    queue: str
-    """"" = of all."""
-    name: str
-    """"" = of all."""
-    at_ms: int
-    """When it began."""
-    part: int
-    """What was counted for one time by several runs of the daemon is to be added up."""
-    added: int
-    completed: int
-    failed: int
-    retried: int
-    lost: int
-    wait: tuple[tuple[int, int], ...]
-    """(bucket, jobs), see engine.history."""
-    run: tuple[tuple[int, int], ...]
-
-
 class Clearing(NamedTuple):
     """A drain or obliterate under way. It is stored with the command that began it, and goes on
     after a restart: who asked for it may have been told that it is done."""
@@ -213,6 +191,38 @@ class SessionRow(NamedTuple):
     """A person said that it is to get no more jobs."""
 
 
+class HistoryRow(NamedTuple):
+    """What happened in a minute or an hour; see engine.history, also for what is counted. Keyed
+    (step_ms, at_ms, queue, name)."""
+
+    step_ms: int
+    """60,000 or 3,600,000."""
+    at_ms: int
+    """Its beginning."""
+    queue: str
+    """Its name, "" = all queues. It may be gone by now."""
+    name: str
+    """Of the jobs, "" = all."""
+    added: int
+    completed: int
+    failed: int
+    retried: int
+    lost: int
+    run_ms: int
+    """Of all attempts that were completed or failed, about."""
+    waits: Mapping[int, int]
+    """Bucket -> how often."""
+    runs: Mapping[int, int]
+
+
+class HistoryCut(NamedTuple):
+    """Of the rows of that step that began before before_ms, the `limit` oldest go."""
+
+    step_ms: int
+    before_ms: int
+    limit: int
+
+
 @dataclass(slots=True)
 class Batch:
     """Everything one transaction writes, in the order of the fields. Lists may be empty. A seq is
@@ -242,9 +252,8 @@ class Batch:
     sessions: list[SessionRow] = field(default_factory=list)
     sessions_removed: list[SessionKey] = field(default_factory=list)
     history: list[HistoryRow] = field(default_factory=list)
-    history_kept_from_ms: tuple[int, int] | None = None
-    """Rows of minutes, and of hours, that began before these instants go, some at a time; None =
-    none."""
+    """In place of those of the same key."""
+    history_cuts: list[HistoryCut] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
@@ -262,6 +271,7 @@ class Batch:
             or self.sessions
             or self.sessions_removed
             or self.history
+            or self.history_cuts
         )
 
 
@@ -340,7 +350,15 @@ class QueuePage:
     limit: int
 
 
-Read = WaitingPage | DelayedPage | JobsById | JobsBySeq | FinishedPage | QueuePage
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """The history of a minute and of its hour, of pairs of queue and job name alone."""
+
+    minute_at_ms: int
+    hour_at_ms: int
+
+
+Read = WaitingPage | DelayedPage | JobsById | JobsBySeq | FinishedPage | QueuePage | HistoryPage
 
 
 class Page(NamedTuple):
@@ -351,3 +369,5 @@ class Page(NamedTuple):
     """There are rows after the last one (of those asked for)."""
     seqs: tuple[Seq, ...] = ()
     """Instead of rows, for a FinishedPage."""
+    history: tuple[HistoryRow, ...] = ()
+    """Instead of rows, for a HistoryPage."""

@@ -9,6 +9,7 @@ from heapq import heappush
 from typing import Final
 
 from holdfastd.engine.changes import JobRow, JobsBySeq, Key, Page, WaitingPage
+from holdfastd.engine.history import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.model import Change, FailReason, Job, QueueKey, Seq, State, Token
 from holdfastd.engine.partition import EventNumber, Moment, Partition
 from holdfastd.engine.queue import (
@@ -110,7 +111,10 @@ class Dispatcher:
         ready_at_ms = max(job.created_at_ms, job.run_at_ms)
         waited_ms = max(0, moment.now_ms - ready_at_ms)
         queue.stats.wait_seconds.observe(waited_ms / 1000)
-        self._partition.history.of(queue, job.name).waited(waited_ms)
+        tally = queue.tallies.get(job.name) or self._partition.history.tally(
+            queue, job.name, moment.now_ms
+        )
+        tally.waits[QUICK[waited_ms] if waited_ms < QUICK_MS else bucket_of(waited_ms)] += 1
         queue.rate.start(moment.now_ms, moment.monotonic)
         self._partition.lease(queue, job, session, moment)
         self._partition.take_credit(session)

@@ -99,8 +99,8 @@ def _jobs_before(queue: QueueState, job: Job) -> tuple[int, bool]:
 def _line(count: int, is_exact: bool) -> str:
     if is_exact and not count:
         return ""
-    jobs = "1 job is" if count == 1 else f"{count:,} jobs are"
-    return f"{jobs} before it" if is_exact else f"at least {jobs} before it"
+    line = f"{_jobs(count)} {'is' if count == 1 else 'are'} before it"
+    return line if is_exact else f"at least {line}"
 
 
 def _held_by_queue(partition: Partition, queue: QueueState) -> Explanation | None:
@@ -132,7 +132,7 @@ def _held_by_workers(partition: Partition, queue: QueueState, moment: Moment) ->
     if any(worker.credit > 0 for worker in awake):
         return None
     running = sum(len(worker.leases) for worker in awake)
-    text = f"all workers are busy: they run {running:,} of {running:,} jobs that they can"
+    text = f"all workers are busy: they run {_jobs(running)}, and have room for no more"
     return Explanation("workers_busy", text, {"workers": len(awake), "slots": running})
 
 
@@ -153,12 +153,12 @@ def _workers(workers: list[Session]) -> str:
 def _held_by_limits(queue: QueueState, moment: Moment) -> Explanation | None:
     limit, active = queue.settings.concurrency, queue.active_count
     if limit is not None and queue.is_at_concurrency_limit:
-        text = f"queue {queue.name} may run {limit:,} jobs at once, and runs {active:,}"
+        text = f"queue {queue.name} may run {_jobs(limit)} at once, and runs {active:,}"
         return Explanation("concurrency", text, {"limit": limit, "active": active})
     rate, wait_ms = queue.settings.rate, queue.rate.wait_ms(moment.monotonic)
     if rate is not None and wait_ms > 0:
         text = (
-            f"queue {queue.name} may start {rate.limit:,} jobs per {span(rate.period_ms)}: "
+            f"queue {queue.name} may start {_jobs(rate.limit)} per {span(rate.period_ms)}: "
             f"the next one in {span(wait_ms)}"
         )
         return Explanation("rate", text, {"wait_ms": round(wait_ms)})
@@ -208,6 +208,10 @@ def _of_finished(job: Job, moment: Moment) -> Explanation:
 
 
 # ---- words ---------------------------------------------------------------------------------------
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count:,} jobs"
 
 
 def _times(count: int) -> str:

@@ -1,20 +1,21 @@
-"""What happened in each minute and hour, by queue and job name: the source of charts.
+"""What happened in each minute, by queue and job name: what the charts are made of.
 
-While a minute goes on it is counted in memory; when it is over its rows go out with the next batch,
-and the rows of its hour as they are by then. So a crash costs the minute that was open, and no
-more. What a queue did, and all queues, have rows of their own under the name "" (and the queue ""),
-so that a chart of a month reads 720 rows and not those of every name.
+Only the minute that runs is counted in memory. When it is over, the store is asked what it has of
+that minute (from before a restart, or before the clock was set back) and of its hour; the minute is
+added to both, and the sums are written as rows of the next batch. So there is nothing to recover
+at a start, no row is overwritten by a smaller one, and a killed daemon loses one minute of
+statistics at most. A stored minute or hour has a row for each pair of queue and job name, one for
+each queue and one for all, so that every chart is made of one row per step.
 
-Lengths (how long a job waited, how long it ran) are counted in buckets, four to each doubling: a
-percentile is right within 13 %, and those of many minutes, or queues, can be added up, which
-percentiles cannot.
-
-A row's `part` tells apart what was counted for the same minute before and after a restart, or a
-wall clock that was set back: who reads adds them up.
+Lengths are counted in buckets, a quarter of an octave each: percentiles of many minutes, names or
+queues come from the buckets' sums. Minutes and hours are those of UTC.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Final
 
 from holdfastd.engine.changes import HistoryRow
 
@@ -22,252 +23,271 @@ if TYPE_CHECKING:
     from holdfastd.engine.queue import QueueState
 
 MINUTE_MS: Final = 60_000
-HOUR_MS: Final = 60 * MINUTE_MS
+HOUR_MS: Final = 3_600_000
 MINUTES_KEPT_MS: Final = 48 * HOUR_MS
 HOURS_KEPT_MS: Final = 90 * 24 * HOUR_MS
 PAIRS_MAX: Final = 500
-"""Pairs of queue and name that are counted by themselves in a minute; what is more is summed up
-under OTHER. Arbitrary: a thousand rows a minute."""
-HOUR_PAIRS_MAX: Final = 2_000
-"""The same for an hour, in which others may come in each minute."""
+"""Pairs of queue and job name that a minute, and an hour, has rows for. Once so many are known, a
+new name counts under OTHER of its queue, and a new queue under OTHER of all. At the bound a minute
+takes some 10 ms of the loop to be written (see docs/history.md)."""
+NAMES_MAX: Final = 100
+"""Of one queue: one that makes up names does not take the room of the others."""
 OTHER: Final = "_other"
 ALL: Final = ""
-PARTS_PER_EPOCH: Final = 1_000
-"""Times that a wall clock is set back in one run of the daemon, and told apart."""
+"""As a name: all of a queue. As a queue, too: all queues. No queue or job can have that name."""
+UNWRITTEN_MAX: Final = 60
+"""Minutes that wait for a full disk; the oldest is dropped."""
+
+# ---- buckets -------------------------------------------------------------------------------------
+
+LENGTH_MS_MAX: Final = (1 << 33) - 1
+"""99 days; what took longer counts as that."""
+
+
+def bucket_of(length_ms: int) -> int:
+    """Bucket of a length: 0 to 7 ms have each their own, then each power of two has four. The
+    middle of one is at most an eighth away from what is in it."""
+    if length_ms < 8:
+        return max(length_ms, 0)
+    length_ms = min(length_ms, LENGTH_MS_MAX)
+    bits = length_ms.bit_length()
+    return 4 * (bits - 2) + ((length_ms >> (bits - 3)) & 3)
+
+
+def middle_ms(bucket: int) -> int:
+    """The middle of a bucket."""
+    if bucket < 8:
+        return bucket
+    shift = bucket // 4 - 1
+    return ((4 + bucket % 4) << shift) + ((1 << shift) - 1) // 2
+
+
+QUICK_MS: Final = 4_096
+QUICK: Final = bytes(bucket_of(length_ms) for length_ms in range(QUICK_MS))
+"""Buckets of lengths below QUICK_MS, to be looked up where it happens for every job."""
+
+Buckets = Mapping[int, int]
+"""How often, by bucket."""
+
+
+def percentile_ms(counts: Buckets, share: float) -> int | None:
+    """The length that `share` (0 to 1) of all were within; None = there are none."""
+    total = sum(counts.values())
+    if not total:
+        return None
+    rank = max(1, ceil(share * total))
+    for bucket in sorted(counts):
+        rank -= counts[bucket]
+        if rank <= 0:
+            break
+    return middle_ms(bucket)
+
+
+# ---- counting ------------------------------------------------------------------------------------
 
 
 class Tally:
-    """Counts of one minute or hour.
+    """What happened to the jobs of one name of a queue.
 
     Attributes:
-        added: jobs. completed, failed: jobs that ended so. retried: attempts that failed and come
-        again. lost: leases. wait, run: milliseconds, by bucket (see `bucket_of`).
+        added, completed: jobs.
+        failed: jobs, for good.
+        retried: attempts that failed, after which the job runs again.
+        lost: attempts whose lease ran out.
+        waits: from ready to leased; runs: from leased to completed or failed. By bucket.
     """
 
-    __slots__ = ("added", "completed", "failed", "lost", "retried", "run", "wait")
+    __slots__ = ("added", "completed", "failed", "lost", "retried", "runs", "waits")
 
     def __init__(self) -> None:
-        self.added = self.completed = self.failed = self.retried = self.lost = 0
-        self.wait: dict[int, int] = {}
-        self.run: dict[int, int] = {}
+        self.added = 0
+        self.completed = 0
+        self.failed = 0
+        self.retried = 0
+        self.lost = 0
+        self.waits: defaultdict[int, int] = defaultdict(int)
+        self.runs: defaultdict[int, int] = defaultdict(int)
 
-    def waited(self, ms: int) -> None:
-        bucket = bucket_of(ms)
-        self.wait[bucket] = self.wait.get(bucket, 0) + 1
-
-    def ran(self, ms: int) -> None:
-        bucket = bucket_of(ms)
-        self.run[bucket] = self.run.get(bucket, 0) + 1
-
-    def add(self, other: "Tally") -> None:
+    def add(self, other: "Tally | HistoryRow") -> None:
         self.added += other.added
         self.completed += other.completed
         self.failed += other.failed
         self.retried += other.retried
         self.lost += other.lost
-        for mine, theirs in ((self.wait, other.wait), (self.run, other.run)):
+        for mine, theirs in ((self.waits, other.waits), (self.runs, other.runs)):
             for bucket, count in theirs.items():
-                mine[bucket] = mine.get(bucket, 0) + count
+                mine[bucket] += count
 
 
-class Pace(NamedTuple):
-    """Jobs of a minute."""
+NOT_COUNTED: Final[dict[str, Tally]] = {}
+"""`QueueState.tallies` of a queue in which nothing has happened in this minute; stays empty."""
+
+
+class Period:
+    """A minute, or an hour.
+
+    Attributes:
+        at_ms: its beginning.
+        queues: queue's name -> job's name -> what happened.
+    """
+
+    def __init__(self, at_ms: int):
+        self.at_ms = at_ms
+        self.queues: dict[str, dict[str, Tally]] = {}
+        self._pair_count = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.queues
+
+    def tally(self, queue: str, name: str) -> Tally:
+        """Where a pair is counted: for itself, as long as there is room."""
+        names = self.queues.get(queue)
+        if names is not None and name in names:
+            return names[name]
+        has_room = self._pair_count < PAIRS_MAX
+        if names is None:
+            return self._open(queue, name) if has_room else self._open(OTHER, OTHER)
+        return self._open(queue, name if has_room and len(names) < NAMES_MAX else OTHER)
+
+    def _open(self, queue: str, name: str) -> Tally:
+        names = self.queues.setdefault(queue, {})
+        if name not in names:
+            names[name] = Tally()
+            self._pair_count += 1
+        return names[name]
+
+    def sum_of(self, queue: str, name: str) -> Tally:
+        """Queue and name may be ALL."""
+        total = Tally()
+        for names in self.queues.values() if queue == ALL else (self.queues.get(queue, {}),):
+            for tally in names.values() if name == ALL else filter(None, (names.get(name),)):
+                total.add(tally)
+        return total
+
+    def rows(self, step_ms: int) -> Iterator[HistoryRow]:
+        """Of each pair, of each queue, of all."""
+        total = Tally()
+        for queue, names in self.queues.items():
+            of_queue = Tally()
+            for name, tally in names.items():
+                of_queue.add(tally)
+                yield _row(step_ms, self.at_ms, queue, name, tally)
+            total.add(of_queue)
+            yield _row(step_ms, self.at_ms, queue, ALL, of_queue)
+        yield _row(step_ms, self.at_ms, ALL, ALL, total)
+
+
+def _row(step_ms: int, at_ms: int, queue: str, name: str, tally: Tally) -> HistoryRow:
+    return HistoryRow(
+        step_ms,
+        at_ms,
+        queue,
+        name,
+        tally.added,
+        tally.completed,
+        tally.failed,
+        tally.retried,
+        tally.lost,
+        sum(middle_ms(bucket) * count for bucket, count in tally.runs.items()),
+        tally.waits,
+        tally.runs,
+    )
+
+
+def begin_of(at_ms: int, step_ms: int) -> int:
+    """Of the minute or hour that an instant is in."""
+    return at_ms - at_ms % step_ms
+
+
+def folded(minute: Period, stored: Iterable[HistoryRow]) -> list[HistoryRow]:
+    """The rows to be written of a minute and its hour: what is stored of them (of pairs alone),
+    and the minute."""
+    sums = {
+        MINUTE_MS: Period(minute.at_ms),
+        HOUR_MS: Period(begin_of(minute.at_ms, HOUR_MS)),
+    }
+    for row in stored:
+        sums[row.step_ms].tally(row.queue, row.name).add(row)
+    for queue, names in minute.queues.items():
+        for name, tally in names.items():
+            for period in sums.values():
+                period.tally(queue, name).add(tally)
+    return [row for step_ms, period in sums.items() for row in period.rows(step_ms)]
+
+
+@dataclass(frozen=True, slots=True)
+class PerMinute:
+    """Over the last minute."""
 
     added: int
     completed: int
     failed: int
-
-
-def bucket_of(ms: int) -> int:
-    """0 to 7 each have their own; then four to each doubling. Below 0 counts as 0."""
-    if ms < 8:
-        return ms if ms > 0 else 0
-    shift = ms.bit_length() - 3
-    return (shift << 2) + (ms >> shift)
-
-
-def middle_of(bucket: int) -> float:
-    """Milliseconds that stand for all that fell into it."""
-    if bucket < 8:
-        return float(bucket)
-    shift = (bucket >> 2) - 1
-    low = (4 + (bucket & 3)) << shift
-    return low + ((1 << shift) - 1) / 2
-
-
-def percentile(buckets: dict[int, int], share: float) -> float | None:
-    """Milliseconds that a share (0 to 1) of what was counted did not exceed; None = nothing was."""
-    total = sum(buckets.values())
-    if not total:
-        return None
-    left = share * total
-    for bucket in sorted(buckets):
-        left -= buckets[bucket]
-        if left <= 0:
-            break
-    return middle_of(bucket)
+    """For good."""
 
 
 class History:
-    """The minute that goes on, and its hour so far."""
+    """Attributes:
+    minute: the one that runs.
+    last: the last one that is over and had anything; None = there was none since the start.
+    unwritten: those that are over and not on their way to the disk, the oldest first.
+    """
 
     def __init__(self) -> None:
-        self.epoch = 0
-        self._set_back = 0
-        self._minute: int | None = None
-        """Number of the minute that is open; None = nothing has happened yet."""
-        self._queues: dict[QueueState, None] = {}
-        """Those with tallies of this minute."""
-        self._pairs = 0
-        self._other = Tally()
-        self._hour: dict[tuple[str, str], Tally] = {}
-        self._last_minute: int | None = None
-        self._last: dict[str, Pace] = {}
-        """Of the minute that was closed last, by queue; ALL = together."""
+        self.minute = Period(0)
+        self.last: Period | None = None
+        self.unwritten: deque[Period] = deque(maxlen=UNWRITTEN_MAX)
+        self._counted: list[QueueState] = []
+        """Their tallies are those of the minute."""
 
-    # ---- counting --------------------------------------------------------------------------------
-
-    def of(self, queue: "QueueState", name: str) -> Tally:
-        """Where to count what happens now to jobs of that name."""
-        tally = queue.tallies.get(name)
-        return self._open(queue, name) if tally is None else tally
-
-    def _open(self, queue: "QueueState", name: str) -> Tally:
-        if self._pairs >= PAIRS_MAX:
-            return self._other
-        self._pairs += 1
-        self._queues[queue] = None
-        tally = queue.tallies[name] = Tally()
+    def tally(self, queue: "QueueState", name: str, now_ms: int) -> Tally:
+        """Where a job's doings are counted now. Where it happens for every job, look it up in
+        `queue.tallies` first: a third of the time."""
+        minute = self.minute
+        if minute.is_empty:  # nothing was due at its end
+            minute.at_ms = begin_of(now_ms, MINUTE_MS)
+        tally = minute.tally(queue.name, name or OTHER)
+        names = minute.queues.get(queue.name)
+        if names is not None and names is not queue.tallies:
+            queue.tallies = names
+            self._counted.append(queue)
         return tally
 
-    # ---- closing a minute ------------------------------------------------------------------------
+    def tick(self, now_ms: int) -> None:
+        """The minute may be over: because time has passed, or the clock was set."""
+        if begin_of(now_ms, MINUTE_MS) != self.minute.at_ms:
+            self.end_minute(now_ms)
 
-    @property
-    def is_counting(self) -> bool:
-        """Something has happened in the open minute."""
-        return bool(self._queues or self._other.added or self._other.completed)
+    def end_minute(self, now_ms: int) -> None:
+        """Begin the next one. It is the same again at a stop; the two are added up."""
+        if not self.minute.is_empty:
+            self.last = self.minute
+            self.unwritten.append(self.minute)
+            for queue in self._counted:
+                queue.tallies = NOT_COUNTED
+            self._counted.clear()
+        self.minute = Period(begin_of(now_ms, MINUTE_MS))
 
-    def closes_in_ms(self, now_ms: int) -> int:
-        return MINUTE_MS - now_ms % MINUTE_MS
+    def next_tick_ms(self, now_ms: int) -> int | None:
+        """Milliseconds until `tick` has something to do; None = nothing is counted."""
+        if self.minute.is_empty:
+            return None
+        passed_ms = now_ms - self.minute.at_ms
+        return MINUTE_MS - passed_ms if 0 <= passed_ms < MINUTE_MS else 0
 
-    def close_if_over(self, now_ms: int) -> list[HistoryRow]:
-        """The rows of a minute that is over; empty = it is not, or nothing happened."""
-        minute = now_ms // MINUTE_MS
-        if self._minute is None:
-            self._minute = minute
-        if minute == self._minute:
-            return []
-        is_set_back = minute < self._minute
-        rows = self.close(now_ms)
-        if is_set_back:  # these minutes come again, and their hour
-            self._set_back += 1
-            self._hour.clear()
-        return rows
-
-    def close(self, now_ms: int) -> list[HistoryRow]:
-        """The rows of the open minute, over or not; the next one begins."""
-        minute = now_ms // MINUTE_MS if self._minute is None else self._minute
-        self._minute = now_ms // MINUTE_MS
-        tallies = self._take()
-        self._last_minute = minute
-        self._last = {
-            queue: Pace(tally.added, tally.completed, tally.failed)
-            for (queue, name), tally in tallies.items()
-            if name == ALL
-        }
-        at_ms = minute * MINUTE_MS
-        hour_ms = at_ms // HOUR_MS * HOUR_MS
-        rows = [self._row(MINUTE_MS, at_ms, pair, tally) for pair, tally in tallies.items()]
-        for pair, tally in tallies.items():
-            kept = self._of_hour(pair)
-            self._hour[kept].add(tally)
-            rows.append(self._row(HOUR_MS, hour_ms, kept, self._hour[kept]))
-        if now_ms // HOUR_MS * HOUR_MS != hour_ms:
-            self._hour.clear()
-        return rows
-
-    def _take(self) -> dict[tuple[str, str], Tally]:
-        """What the minute has, by queue and name, with the sums."""
-        found: dict[tuple[str, str], Tally] = {}
-        for queue in self._queues:
-            for name, tally in queue.tallies.items():
-                if (queue.name, name) in found:  # it was removed, and made again
-                    tally.add(found[queue.name, name])
-                found[queue.name, name] = tally
-            queue.tallies = {}
-        if self._other.added or self._other.completed or self._other.wait:
-            found[OTHER, OTHER] = self._other
-            self._other = Tally()
-        self._queues = {}
-        self._pairs = 0
-        return found | _sums(found)
-
-    def _of_hour(self, pair: tuple[str, str]) -> tuple[str, str]:
-        if pair not in self._hour:
-            if len(self._hour) >= HOUR_PAIRS_MAX and pair[0] != ALL:
-                pair = (OTHER, OTHER)
-            self._hour.setdefault(pair, Tally())
-        return pair
-
-    def _row(self, step_ms: int, at_ms: int, pair: tuple[str, str], tally: Tally) -> HistoryRow:
-        part = self.epoch * PARTS_PER_EPOCH + self._set_back
-        return HistoryRow(
-            step_ms,
-            pair[0],
-            pair[1],
-            at_ms,
-            part,
-            tally.added,
-            tally.completed,
-            tally.failed,
-            tally.retried,
-            tally.lost,
-            tuple(sorted(tally.wait.items())),
-            tuple(sorted(tally.run.items())),
+    def per_minute(self, queue: str, now_ms: int) -> PerMinute:
+        """What happened in the last 60 seconds, about: this minute, and of the one before as much
+        as is within them, as if it was spread evenly. queue: may be ALL."""
+        at_ms = begin_of(now_ms, MINUTE_MS)
+        share = 1 - (now_ms - at_ms) / MINUTE_MS
+        now = before = Tally()
+        for period in filter(None, (self.last, self.minute)):
+            if period.at_ms == at_ms:
+                now = period.sum_of(queue, ALL)
+            elif period.at_ms == at_ms - MINUTE_MS:
+                before = period.sum_of(queue, ALL)
+        return PerMinute(
+            now.added + round(before.added * share),
+            now.completed + round(before.completed * share),
+            now.failed + round(before.failed * share),
         )
-
-    def kept_from_ms(self, now_ms: int) -> tuple[int, int]:
-        """Rows of minutes, and of hours, before these instants are to go."""
-        return now_ms - MINUTES_KEPT_MS, now_ms - HOURS_KEPT_MS
-
-    # ---- looking at it ---------------------------------------------------------------------------
-
-    def now(self) -> dict[tuple[str, str], Tally]:
-        """The open minute so far, by queue and name, without the sums. Not to be changed."""
-        found = {
-            (queue.name, name): tally
-            for queue in self._queues
-            for name, tally in queue.tallies.items()
-        }
-        return found | ({(OTHER, OTHER): self._other} if self._other.added else {})
-
-    def pace(self, queue: str, tallies: Iterable[Tally], now_ms: int) -> Pace:
-        """Jobs in the last 60 s: of the open minute, and of the one before the share that is not
-        older. tallies: of the queue, open; ALL: of all."""
-        passed = now_ms % MINUTE_MS / MINUTE_MS
-        before = self._last.get(queue) if self._is_last(now_ms) else None
-        added = completed = failed = 0
-        for tally in tallies:
-            added += tally.added
-            completed += tally.completed
-            failed += tally.failed
-        if before is None:
-            return Pace(added, completed, failed)
-        left = 1 - passed
-        return Pace(
-            added + round(before.added * left),
-            completed + round(before.completed * left),
-            failed + round(before.failed * left),
-        )
-
-    def _is_last(self, now_ms: int) -> bool:
-        return self._last_minute == now_ms // MINUTE_MS - 1
-
-
-def _sums(tallies: dict[tuple[str, str], Tally]) -> dict[tuple[str, str], Tally]:
-    """Of each queue, and of all."""
-    sums: dict[tuple[str, str], Tally] = {}
-    for (queue, _), tally in tallies.items():
-        for pair in ((queue, ALL), (ALL, ALL)):
-            sums.setdefault(pair, Tally()).add(tally)
-    return sums

@@ -12,6 +12,7 @@ from holdfastd.engine.changes import (
     Batch,
     CompletedRow,
     EditedRow,
+    HistoryCut,
     HistoryRow,
     LeasedRow,
     LogRow,
@@ -74,7 +75,7 @@ class OpenBatch:
         self.sessions: dict[Session, None] = {}
         self.sessions_removed: list[SessionKey] = []
         self.history: list[HistoryRow] = []
-        self.history_kept_from_ms: tuple[int, int] | None = None
+        self.history_cuts: list[HistoryCut] = []
         self.outputs: list[Output] = []
         self.sated: list[Session] = []
         """They were pushed as much as one batch may hold."""
@@ -156,9 +157,9 @@ class OpenBatch:
             queues_removed=self.queues_removed,
             sessions=[session.row() for session in self.sessions],
             sessions_removed=self.sessions_removed,
-            removed=list(self.removed),
             history=self.history,
-            history_kept_from_ms=self.history_kept_from_ms,
+            history_cuts=self.history_cuts,
+            removed=list(self.removed),
         )
         for job in self.jobs:
             change, job.change = job.change, Change.NONE

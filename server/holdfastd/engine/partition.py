@@ -404,7 +404,7 @@ class Partition:
         job.fail_reason = reason
         job.finished_at_ms = moment.now_ms
         queue.stats.jobs_failed += 1
-        self.history.of(queue, job.name).failed += 1
+        self.history.tally(queue, job.name, moment.now_ms).failed += 1
         self.emit(queue, EventNumber.FAILED, moment, job, {"reason": int(reason)})
         self.answer_waits(queue, job)
 

@@ -52,7 +52,10 @@ class Producing:
                 continue
             job = known[new.id] = partition.add_job(queue, new, moment)
             queue.stats.accepted += 1
-            partition.history.of(queue, job.name).added += 1
+            tally = queue.tallies.get(new.name) or partition.history.tally(
+                queue, new.name, moment.now_ms
+            )
+            tally.added += 1
             if queue.ring is not None:
                 self._emit_added(queue, job, moment)
         self._dispatcher.dispatch(queue, moment)

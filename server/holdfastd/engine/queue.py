@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Final
 
 from holdfastd.engine.changes import Clearing, QueueRow
 from holdfastd.engine.head import NOTHING, Head
+from holdfastd.engine.history import NOT_COUNTED, Tally
 from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.model import Job, QueueKey, QueueSettings, State
 
 if TYPE_CHECKING:
     from holdfastd.engine.events import EventRing
-    from holdfastd.engine.history import Tally
     from holdfastd.engine.session import Session
     from holdfastd.engine.stats import QueueStats
 
@@ -55,10 +55,10 @@ class QueueState:
         self.is_pruning = False
         self.rate_timer_at = 0.0
         """Monotonic seconds of the timer that is set for the rate limit; 0 = none."""
-        self.tallies: dict[str, Tally] = {}
-        """Of the minute that goes on, by name; `engine.history` keeps them."""
         self.stats: QueueStats
         """Of its own, or shared: the ledger sets it when the queue becomes known."""
+        self.tallies: dict[str, Tally] = NOT_COUNTED
+        """What happened in this minute, by job name; see engine.history, which sets it."""
 
     @classmethod
     def from_row(cls, row: QueueRow, now_ms: int, monotonic: float) -> "QueueState":

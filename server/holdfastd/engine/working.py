@@ -1,12 +1,13 @@
 """What workers do: subscribe, ack, fail, release, extend, report; and what losing them does."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfastd.engine import commands
 from holdfastd.engine.changes import LogRow
 from holdfastd.engine.commands import AttemptError, Held
 from holdfastd.engine.dispatch import Dispatcher
+from holdfastd.engine.history import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.model import (
     NO_TOKEN,
     AttemptOutcome,
@@ -22,6 +23,10 @@ from holdfastd.engine.policy import backoff_ms
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
 from holdfastd.engine.transitions import Event
+
+if TYPE_CHECKING:
+    from holdfastd.engine.history import Tally
+    from holdfastd.engine.stats import Histogram
 
 LOG_LINES_PER_JOB_MAX: Final = 1_000
 """As in the protocol; a test compares them."""
@@ -78,18 +83,27 @@ class Working:
         self._partition.open.body_bytes += len(result or b"")
         stats = queue.stats
         stats.completed += 1
-        ran_seconds = _ran_seconds(job, moment)
-        stats.duration_seconds_completed.observe(ran_seconds)
-        tally = partition.history.of(queue, job.name)
-        tally.completed += 1
-        tally.ran(moment.now_ms - job.started_at_ms)
-        if partition.ledger.tasks is not None:
-            partition.ledger.tasks.observe(queue.name, job.name, ran_seconds)
+        self._note_run(queue, job, stats.duration_seconds_completed, moment).completed += 1
         if queue.ring is not None:
             partition.emit(queue, EventNumber.COMPLETED, moment, job, {})
             partition.emit_drained_if_empty(queue, moment)
         if queue.waits:
             partition.answer_waits(queue, job)
+
+    def _note_run(
+        self, queue: QueueState, job: Job, durations: "Histogram", moment: Moment
+    ) -> "Tally":
+        """How long the attempt took that ends now. Returns where its end is to be counted."""
+        partition = self._partition
+        ran_ms = max(0, moment.now_ms - job.started_at_ms)
+        durations.observe(ran_ms / 1000)
+        if partition.ledger.tasks is not None:
+            partition.ledger.tasks.observe(queue.name, job.name, ran_ms / 1000)
+        tally = queue.tallies.get(job.name) or partition.history.tally(
+            queue, job.name, moment.now_ms
+        )
+        tally.runs[QUICK[ran_ms] if ran_ms < QUICK_MS else bucket_of(ran_ms)] += 1
+        return tally
 
     def fail(
         self, session: Session, command: commands.Fail, found: Found, moment: Moment
@@ -113,12 +127,7 @@ class Working:
         partition = self._partition
         stats = queue.stats
         stats.attempts_failed += 1
-        ran_seconds = _ran_seconds(job, moment)
-        stats.duration_seconds_failed.observe(ran_seconds)
-        tally = partition.history.of(queue, job.name)
-        tally.ran(moment.now_ms - job.started_at_ms)
-        if partition.ledger.tasks is not None:
-            partition.ledger.tasks.observe(queue.name, job.name, ran_seconds)
+        tally = self._note_run(queue, job, stats.duration_seconds_failed, moment)
         partition.note_attempt(
             job, job.token, job.attempt, AttemptOutcome.FAILED, error, moment, worker
         )
@@ -266,7 +275,7 @@ class Working:
     ) -> None:
         partition = self._partition
         queue.stats.attempts_lost += 1
-        partition.history.of(queue, job.name).lost += 1
+        partition.history.tally(queue, job.name, moment.now_ms).lost += 1
         partition.note_attempt(
             job, job.token, job.attempt, AttemptOutcome.LOST, LEASE_LOST_ERROR, moment, worker
         )
@@ -291,7 +300,3 @@ def _lease_lost(at: int, held: Held) -> ItemRefusal:
         Refusal.LEASE_LOST,
         f"lease {held.token} of job {held.id} in {held.queue} is lost: nothing was changed",
     )
-
-
-def _ran_seconds(job: Job, moment: Moment) -> float:
-    return max(0, moment.now_ms - job.started_at_ms) / 1000

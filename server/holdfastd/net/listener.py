@@ -139,9 +139,8 @@ class Listener:
 
     async def run(self) -> None:
         """Answer reads and searches; until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.reader.run())
-            tasks.create_task(self.searcher.run())
+        # Not a task group: what the store raises has to rise as it is.
+        await asyncio.gather(self.reader.run(), self.searcher.run())
 
     async def drain(self) -> None:
         """Accept nobody any more, tell everybody to come back."""

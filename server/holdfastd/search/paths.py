@@ -16,7 +16,7 @@ import sqlite3
 from typing import Final, NamedTuple
 
 from holdfastd.engine.model import FINISHED, State
-from holdfastd.search.filters import ALL, Filter, every, within
+from holdfastd.search.filters import ALL, Filter, every
 from holdfastd.search.found import BadCursor
 from holdfastd.search.terms import Between, Field, Query
 
@@ -29,7 +29,8 @@ PREFIX_ROWS_MAX: Final = 5_000
 """Jobs whose ids begin alike, above which an index of ids is no help."""
 CLOCK_MARGIN_MS: Final = 3_600_000
 """seq rises with created_at_ms unless the clock was set back; by so much it may have been."""
-_LIMIT: Final = 2**63
+_MIN: Final = -(2**63)
+_MAX: Final = 2**63 - 1
 
 Place = tuple[int, ...]
 """The key of a row in the order of its path."""
@@ -68,6 +69,11 @@ class Path(NamedTuple):
     is_descending: bool = True
     marks: str = ""
     """SELECT and FROM by which places are found; "" = by the table itself."""
+    first: Place | None = None
+    """Behind which it begins, None = with the first row. It is no condition of `walk`: of two lower
+    bounds of a column SQLite follows one, and reads all that only the other excludes."""
+    last: Place | None = None
+    """With which it ends, None = with the last row."""
     streams: tuple[Filter, ...] = ()
     """Of the queues and states that are walked as one: each an index follows in the order. None =
     the table itself is in order, or short enough to be sorted."""
@@ -87,7 +93,7 @@ class Path(NamedTuple):
     def rows(self, after: Place | None, end: Place | None) -> Filter:
         """The window from behind one place up to another one (None: from the first, to the last):
         what stands behind FROM, and what it binds."""
-        bounds = self._range(after, end)
+        bounds = self._bounds(after, end)
         if "{range}" in self.table:
             table = self.table.replace("{range}", bounds.sql)
             return Filter(f"{table} WHERE {self.walk.sql}", (*bounds.values, *self.walk.values))
@@ -97,7 +103,7 @@ class Path(NamedTuple):
     def end(self, connection: sqlite3.Connection, after: Place | None, rows: int) -> Place | None:
         """The place up to which a window of about so many rows goes, at most twice as many; None =
         to the end."""
-        bounds = self._range(after, None)
+        bounds = self._bounds(after, None)
         if not self.streams:
             return self._nth(connection, every([self.walk, bounds]), rows)
         streams, ends, share = list(self.streams), list[Place](), 0
@@ -123,14 +129,20 @@ class Path(NamedTuple):
         ).fetchone()
         return found
 
-    def _range(self, after: Place | None, end: Place | None) -> Filter:
+    def _bounds(self, after: Place | None, end: Place | None) -> Filter:
         conditions = []
         beyond, until = ("<", ">=") if self.is_descending else (">", "<=")
+        if after is None or (self.first is not None and self._is_before(after, self.first)):
+            after = self.first
         if after is not None:
             conditions.append(self._compared(beyond, after))
+        end = self.last if end is None else end
         if end is not None:
             conditions.append(self._compared(until, end))
         return every(conditions)
+
+    def _is_before(self, place: Place, other: Place) -> bool:
+        return place > other if self.is_descending else place < other
 
     def _compared(self, sign: str, place: Place) -> Filter:
         if len(place) == 1:
@@ -159,7 +171,7 @@ def read_cursor(text: str) -> Cursor:
     found = _CURSOR.fullmatch(text)
     if found is not None:
         numbers = tuple(int(number) for number in found[2].split(".")[1:])
-        if all(-_LIMIT <= number < _LIMIT for number in numbers):
+        if all(_MIN <= number <= _MAX for number in numbers):
             return Cursor(found[1], numbers or None)
     raise BadCursor("after is not what a page before gave as next: begin with the first page")
 
@@ -226,27 +238,15 @@ def _numbers(states: frozenset[State]) -> str:
 
 def _by_seq(connection: sqlite3.Connection, query: Query, scope: Scope, but: Filter = ALL) -> Path:
     where = every([_where(scope), but])
-    return Path(_SEQ, "job NOT INDEXED", _created_seqs(connection, query), where, ("job.seq",))
-
-
-def _created_seqs(connection: sqlite3.Connection, query: Query) -> Filter:
-    """The numbers of the jobs that were made in a range of time, found by halving."""
-    return every(
-        _seqs_within(connection, term.ranges[0])
-        for term in query.positive(Field.CREATED)
-        if len(term.ranges) == 1
-    )
-
-
-def _seqs_within(connection: sqlite3.Connection, created: Between) -> Filter:
-    conditions = []
-    if created.low is not None:
-        first = _first_made_at(connection, created.low - CLOCK_MARGIN_MS)
-        conditions.append(Filter("job.seq >= ?", (first,)))
+    path = Path(_SEQ, "job NOT INDEXED", ALL, where, ("job.seq",))
+    created = _bounds(query, Field.CREATED)
     if created.high is not None:
-        first = _first_made_at(connection, created.high + CLOCK_MARGIN_MS + 1)
-        conditions.append(Filter("job.seq < ?", (first,)))
-    return every(conditions)
+        path = path._replace(
+            first=(_first_made_at(connection, created.high + CLOCK_MARGIN_MS + 1),)
+        )
+    if created.low is not None:
+        path = path._replace(last=(_first_made_at(connection, created.low - CLOCK_MARGIN_MS),))
+    return path
 
 
 def _first_made_at(connection: sqlite3.Connection, at_ms: int) -> int:
@@ -368,26 +368,29 @@ def _active(scope: Scope) -> Path:
     return Path("active", "job INDEXED BY job_active", walk, where, ("job.token",), False)
 
 
-def _of_queues(
-    name: str, state: State, scope: Scope, key: tuple[str, ...], bounds: Filter = ALL
-) -> Path:
+def _of_queues(name: str, state: State, scope: Scope, key: tuple[str, ...]) -> Path:
     """Through an index of the queues' jobs in a state."""
     queues = [queue for queue, counts in scope.counts.items() if counts[state]]
     among = Filter("job.queue IN (SELECT value FROM json_each(?))", (json.dumps(queues),))
-    shared = every([Filter(f"job.state = {int(state)}", ()), bounds])
+    shared = Filter(f"job.state = {int(state)}", ())
     streams = tuple(Filter("job.queue = ?", (queue,)) for queue in queues)
     table = f"job INDEXED BY job_{name}"
     walk = every([among, shared])
-    return Path(name, table, walk, ALL, key, False, "", streams, shared)
+    return Path(name, table, walk, ALL, key, False, streams=streams, shared=shared)
 
 
 def _delayed(query: Query, scope: Scope) -> Path:
     key = ("job.run_at_ms", "job.seq")
-    due = _bounds("job.run_at_ms", query, Field.DUE)
+    due = _bounds(query, Field.DUE)
     if scope.is_all:
-        walk = every([Filter("job.state = 2", ()), due])
-        return Path("delayed", "job INDEXED BY job_due", walk, ALL, key, False)
-    return _of_queues("delayed", State.DELAYED, scope, key, due)
+        walk = Filter("job.state = 2", ())
+        path = Path("delayed", "job INDEXED BY job_due", walk, ALL, key, False)
+    else:
+        path = _of_queues("delayed", State.DELAYED, scope, key)
+    return path._replace(
+        first=None if due.low is None else (due.low - 1, _MAX),
+        last=None if due.high is None else (due.high, _MAX),
+    )
 
 
 def _finished(query: Query, scope: Scope) -> Path:
@@ -398,27 +401,42 @@ def _finished(query: Query, scope: Scope) -> Path:
         for state in sorted(states)
         if counts[state]
     ]
-    queues = json.dumps(sorted({queue for queue, _ in pairs}))
-    among = Filter(
-        f"job.queue IN (SELECT value FROM json_each(?)) AND job.state IN ({_numbers(states)})",
-        (queues,),
+    # Joined, and not `state IN (...)`: SQLite would follow the index's `state >= 5` instead.
+    table = (
+        "json_each AS pair CROSS JOIN job INDEXED BY job_finished "
+        "ON job.queue = json_extract(pair.value, '$[0]') "
+        "AND job.state = json_extract(pair.value, '$[1]')"
     )
-    shared = every([Filter(_FINISHED, ()), _bounds("job.finished_at_ms", query, Field.FINISHED)])
+    among = Filter("pair.json = ?", (json.dumps(pairs),))
+    shared = Filter(_FINISHED, ())
     streams = tuple(
-        Filter(f"job.queue = ? AND job.state = {int(state)}", (queue,)) for queue, state in pairs
+        Filter("job.queue = ? AND job.state = ?", (queue, int(state))) for queue, state in pairs
     )
     key = ("job.finished_at_ms", "job.seq")
-    table = "job INDEXED BY job_finished"
+    marks = f"SELECT {', '.join(key)} FROM job INDEXED BY job_finished" if pairs else ""
     walk = every([among, shared])
-    return Path("finished", table, walk, ALL, key, True, "", streams, shared)
+    ended = _bounds(query, Field.FINISHED)
+    return Path(
+        "finished",
+        table,
+        walk,
+        ALL,
+        key,
+        marks=marks,
+        first=None if ended.high is None else (ended.high + 1, _MIN),
+        last=None if ended.low is None else (ended.low, _MIN),
+        streams=streams,
+        shared=shared,
+    )
 
 
 _FINISHED: Final = "likely(job.state >= 5)"
 """What the partial index says; see `store.reading`."""
 
 
-def _bounds(column: str, query: Query, field: Field) -> Filter:
-    """What narrows the index: of terms with one range each."""
-    return every(
-        within(column, term.ranges) for term in query.positive(field) if len(term.ranges) == 1
-    )
+def _bounds(query: Query, field: Field) -> Between:
+    """What all terms of a field leave; those that name several ranges leave everything."""
+    ranges = [term.ranges[0] for term in query.positive(field) if len(term.ranges) == 1]
+    lows = [each.low for each in ranges if each.low is not None]
+    highs = [each.high for each in ranges if each.high is not None]
+    return Between(max(lows, default=None), min(highs, default=None))

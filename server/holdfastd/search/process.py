@@ -9,6 +9,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -47,7 +48,7 @@ def connect(directory: Path) -> sqlite3.Connection:
 
 def serve(connection: sqlite3.Connection, requests: BinaryIO, answers: BinaryIO) -> None:
     """Until the requests end."""
-    searching = Searching(connection, SystemClock().monotonic)
+    searching = Searching(connection, SystemClock().monotonic, time.sleep)
     while (message := read_frame(requests)) is not None:
         request = Request(*message)
         answers.write(pack_answer(Answer(request.number, _result(searching, request))))

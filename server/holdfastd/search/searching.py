@@ -65,9 +65,15 @@ class Searching:
     """Answers searches from one connection, which reads only and gives text that is no UTF-8 with
     replacements."""
 
-    def __init__(self, connection: sqlite3.Connection, monotonic: Callable[[], float]):
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        monotonic: Callable[[], float],
+        sleep: Callable[[float], None],
+    ):
         self._connection = connection
         self._monotonic = monotonic
+        self._sleep = sleep
 
     def page(
         self,
@@ -78,7 +84,7 @@ class Searching:
         seconds: float = PAGE_S,
     ) -> Found:
         """As Finder.page; allows: tells of a queue's name whether it may be seen."""
-        timer = Timer(self._monotonic, seconds)
+        timer = Timer(self._monotonic, self._sleep, seconds)
         cursor = None if after is None else read_cursor(after)
         with transaction(self._connection):
             scope = self._scope(query, allows)
@@ -97,7 +103,8 @@ class Searching:
             scope = self._scope(query, allows)
             paths = paths_of(self._connection, query, scope, None)
         is_counted = not query.without(Field.STATE, Field.QUEUE).terms
-        timer = Timer(self._monotonic, min(seconds, SAMPLE_S) if is_counted else seconds)
+        seconds = min(seconds, SAMPLE_S) if is_counted else seconds
+        timer = Timer(self._monotonic, self._sleep, seconds)
         tally = _Tally(self._connection, query, scope, timer)
         with self._given_up_late(timer):
             tally.add(paths)

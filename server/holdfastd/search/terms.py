@@ -69,6 +69,10 @@ class Pattern:
     def prefix(self) -> str:
         return self.pieces[0]
 
+    def inside(self) -> "Pattern":
+        """To be looked for anywhere in a text: stars at its ends say nothing."""
+        return Pattern(tuple(filter(None, self.pieces)) or ("", ""))
+
     def fits(self, text: str) -> bool:
         """In time that grows with the text alone: a regular expression may try for ever."""
         first, *rest = self.pieces

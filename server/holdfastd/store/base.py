@@ -6,9 +6,10 @@ time is refused by its number, so an in-doubt commit is settled by asking `last_
 batches applied before it. The reads for people (`job`, `jobs`) may overlap with both.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeVar
+from enum import Enum
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from holdfastd.engine.changes import (
     AttemptRow,
@@ -104,6 +105,30 @@ class StoreStats:
     at the last checkpoint."""
 
 
+Place: TypeAlias = tuple[int, int]
+"""A minute or an hour of the history: step_ms, at_ms."""
+
+
+class HistoryOrder(Enum):
+    """What pairs of queue and job name are ordered by, the highest first."""
+
+    FAILED = "failed"
+    ENDED = "ended"
+    """Completed and failed."""
+    MEAN_RUN = "mean run"
+
+
+class HistorySum(NamedTuple):
+    """A pair over some time."""
+
+    queue: str
+    name: str
+    completed: int
+    failed: int
+    runs: list[Mapping[int, int]]
+    """Bucket -> how often; to be added up."""
+
+
 class Store(Protocol):
     async def open(self) -> Recovered:
         """Check, lock, migrate, raise the epoch (durably) and load.
@@ -137,14 +162,15 @@ class Store(Protocol):
         """One page of a queue's jobs in a state with their payloads, cut after the row that passes
         bytes_max. Returns the rows and the cursor of the next page, None = no more."""
 
-    async def history(
-        self, queue: str, name: str, step_ms: int, from_ms: int, to_ms: int
-    ) -> list[HistoryRow]:
-        """Rows of a queue and name ("" = the sums) that began from (included) to (not included);
-        step_ms: those of minutes (60,000) or hours (3,600,000). In no order."""
+    async def history(self, queue: str, name: str, places: list[Place]) -> list[HistoryRow]:
+        """The rows of a pair (see HistoryRow for what "" means) at these places; those that do not
+        exist are left out. In no order."""
 
-    async def history_of_names(self, step_ms: int, from_ms: int, to_ms: int) -> list[HistoryRow]:
-        """The same of every queue and name, without the sums; at most 50,000, the newest."""
+    async def history_top(
+        self, order: HistoryOrder, step_ms: int, from_ms: int, to_ms: int, limit: int
+    ) -> list[HistorySum]:
+        """The first `limit` pairs by the rows of a step that begin from from_ms (a beginning of a
+        step) to before to_ms. Those whose figure is 0 are left out."""
 
     async def checkpoint(self) -> bool:
         """Housekeeping between batches, called by the pipeline when it is idle or the log is long.

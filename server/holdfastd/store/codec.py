@@ -4,6 +4,7 @@ To add a field: give it a default in the dataclass and append it here; shorter a
 files are read with the defaults for what is missing.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 from zlib import crc32
 
@@ -55,15 +56,6 @@ def unpack_options(blob: bytes | None) -> JobOptions:
     return JobOptions(attempts, max_crashes, backoff, tags)
 
 
-def pack_buckets(buckets: tuple[tuple[int, int], ...]) -> bytes:
-    return _pack([number for pair in buckets for number in pair])
-
-
-def unpack_buckets(blob: bytes) -> tuple[tuple[int, int], ...]:
-    numbers = msgpack.unpackb(blob)
-    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
-
-
 def pack_settings(settings: QueueSettings) -> bytes | None:
     """None = the defaults."""
     if settings == DEFAULT_SETTINGS:
@@ -107,6 +99,15 @@ def unpack_clearing(blob: bytes | None) -> Clearing | None:
         return None
     last, forget_queue, states = msgpack.unpackb(blob)
     return Clearing(tuple(State(state) for state in states), Seq(last), forget_queue)
+
+
+def pack_buckets(buckets: Mapping[int, int]) -> bytes:
+    return _pack(buckets)
+
+
+def unpack_buckets(blob: bytes) -> dict[int, int]:
+    buckets: dict[int, int] = msgpack.unpackb(blob, strict_map_key=False)
+    return buckets
 
 
 def checksum(queue: int, id: str, name: str, created_at_ms: int, payload: bytes) -> int:

@@ -13,6 +13,7 @@ from holdfastd.engine.changes import (
     Batch,
     DelayedPage,
     FinishedPage,
+    HistoryPage,
     HistoryRow,
     JobRow,
     JobsById,
@@ -27,7 +28,7 @@ from holdfastd.engine.changes import (
     WaitingPage,
     key_of,
 )
-from holdfastd.engine.history import HOUR_MS, MINUTE_MS
+from holdfastd.engine.history import ALL, HOUR_MS, MINUTE_MS
 from holdfastd.engine.model import (
     FINISHED,
     NO_SESSION,
@@ -40,8 +41,11 @@ from holdfastd.engine.model import (
 )
 from holdfastd.store.base import (
     ATTEMPTS_KEPT,
+    HistoryOrder,
+    HistorySum,
     JobCursor,
     JobDetail,
+    Place,
     Recovered,
     StoreDeposed,
     StoreFull,
@@ -49,9 +53,6 @@ from holdfastd.store.base import (
     cut_by_bytes,
     detail_of,
 )
-
-PRUNED_STEPS: Final = 10
-"""As in store.history; the conformance suite compares the two."""
 
 
 @dataclass
@@ -68,8 +69,7 @@ class Disk:
     sessions: dict[int, SessionRow] = field(default_factory=dict)
     attempts: dict[tuple[int, int], AttemptRow] = field(default_factory=dict)
     logs: dict[tuple[int, int], LogRow] = field(default_factory=dict)
-    history: dict[tuple[Any, ...], HistoryRow] = field(default_factory=dict)
-    """By step_ms, queue, name, at_ms, part."""
+    history: dict[tuple[int, int, str, str], HistoryRow] = field(default_factory=dict)
     is_full: bool = False
     """While set, every batch is refused with StoreFull."""
 
@@ -123,41 +123,13 @@ class MemoryStore:
             self._keep_attempt(attempt)
         disk.logs |= {(row.seq, row.number): row for row in batch.logs}
         self._remove_jobs(batch.removed)
-        self._write_history(batch)
         disk.queues |= {row.key: row for row in batch.queues}
         disk.sessions |= {row.key: row for row in batch.sessions}
         for queue in batch.queues_removed:
             disk.queues.pop(queue, None)
         for session in batch.sessions_removed:
             disk.sessions.pop(session, None)
-
-    def _write_history(self, batch: Batch) -> None:
-        history = self.disk.history
-        history |= {row[:5]: row for row in batch.history}
-        if batch.history_kept_from_ms is None:
-            return
-        steps = zip((MINUTE_MS, HOUR_MS), batch.history_kept_from_ms, strict=True)
-        for step_ms, kept_from_ms in steps:
-            oldest = min((key[3] for key in history if key[0] == step_ms), default=0)
-            before_ms = min(kept_from_ms, oldest + step_ms * PRUNED_STEPS)
-            for key in [key for key in history if key[0] == step_ms and key[3] < before_ms]:
-                del history[key]
-
-    async def history(
-        self, queue: str, name: str, step_ms: int, from_ms: int, to_ms: int
-    ) -> list[HistoryRow]:
-        return [
-            row
-            for row in self.disk.history.values()
-            if row[:3] == (step_ms, queue, name) and from_ms <= row.at_ms < to_ms
-        ]
-
-    async def history_of_names(self, step_ms: int, from_ms: int, to_ms: int) -> list[HistoryRow]:
-        return [
-            row
-            for row in self.disk.history.values()
-            if row.step_ms == step_ms and row.name and from_ms <= row.at_ms < to_ms
-        ]
+        self._write_history(batch)
 
     def _write_jobs(self, batch: Batch) -> None:
         jobs = self.disk.jobs
@@ -193,6 +165,15 @@ class MemoryStore:
             disk.jobs = {seq: row for seq, row in disk.jobs.items() if seq not in gone}
             disk.attempts = {key: row for key, row in disk.attempts.items() if key[0] not in gone}
             disk.logs = {key: row for key, row in disk.logs.items() if key[0] not in gone}
+
+    def _write_history(self, batch: Batch) -> None:
+        history = self.disk.history
+        for row in batch.history:
+            history[row[:4]] = row
+        for step_ms, before_ms, limit in batch.history_cuts:
+            old = [key for key in history if key[0] == step_ms and key[1] < before_ms]
+            for key in sorted(old)[:limit]:
+                del history[key]
 
     async def last_batch(self) -> int:
         return self.disk.batch
@@ -266,6 +247,11 @@ class MemoryStore:
         )
         return _page([_bare(row) for row in rows], read.limit)
 
+    def _history(self, read: HistoryPage) -> Page:
+        places = ((MINUTE_MS, read.minute_at_ms), (HOUR_MS, read.hour_at_ms))
+        rows = [row for row in self.disk.history.values() if row[:2] in places and row.name != ALL]
+        return Page([], False, history=tuple(rows))
+
     def _keep_attempt(self, new: AttemptRow) -> None:
         attempts = self.disk.attempts
         for key, old in list(attempts.items()):
@@ -307,6 +293,31 @@ class MemoryStore:
         page = cut_by_bytes(_page(rows, limit), bytes_max)
         return page.rows, JobCursor(*key_of(state, page.rows[-1])) if page.has_more else None
 
+    async def history(self, queue: str, name: str, places: list[Place]) -> list[HistoryRow]:
+        keys = [(*place, queue, name) for place in places]
+        return [self.disk.history[key] for key in keys if key in self.disk.history]
+
+    async def history_top(
+        self, order: HistoryOrder, step_ms: int, from_ms: int, to_ms: int, limit: int
+    ) -> list[HistorySum]:
+        by_pair: dict[tuple[str, str], list[HistoryRow]] = {}
+        for row in self.disk.history.values():
+            if row.step_ms == step_ms and from_ms <= row.at_ms < to_ms and row.name != ALL:
+                by_pair.setdefault((row.queue, row.name), []).append(row)
+        ranks = {pair: _rank(order, rows) for pair, rows in by_pair.items()}
+        best = sorted(
+            (pair for pair in ranks if ranks[pair]), key=lambda pair: (-ranks[pair], pair)
+        )
+        return [
+            HistorySum(
+                *pair,
+                sum(row.completed for row in by_pair[pair]),
+                sum(row.failed for row in by_pair[pair]),
+                [row.runs for row in by_pair[pair]],
+            )
+            for pair in best[:limit]
+        ]
+
     # ---- housekeeping ----------------------------------------------------------------------
 
     async def checkpoint(self) -> bool:
@@ -330,6 +341,7 @@ _READERS: Final[dict[type[Any], Callable[[MemoryStore, Any], Page]]] = {
     JobsBySeq: MemoryStore._by_seq,
     FinishedPage: MemoryStore._finished,
     QueuePage: MemoryStore._queue_page,
+    HistoryPage: MemoryStore._history,
 }
 
 
@@ -372,3 +384,11 @@ def _page(rows: list[JobRow], limit: int) -> Page:
 def _compared(one: tuple[int, int], other: tuple[int, int]) -> int:
     """1, 0 or -1 as one is after, at or before the other."""
     return (one > other) - (one < other)
+
+
+def _rank(order: HistoryOrder, rows: list[HistoryRow]) -> float:
+    failed = sum(row.failed for row in rows)
+    ended = failed + sum(row.completed for row in rows)
+    if order is HistoryOrder.MEAN_RUN:
+        return sum(row.run_ms for row in rows) / max(1, ended)
+    return failed if order is HistoryOrder.FAILED else ended

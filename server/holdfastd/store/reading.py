@@ -19,6 +19,7 @@ from holdfastd.engine.changes import (
     AttemptRow,
     DelayedPage,
     FinishedPage,
+    HistoryPage,
     JobRow,
     JobsById,
     JobsBySeq,
@@ -42,6 +43,7 @@ from holdfastd.engine.model import (
     State,
 )
 from holdfastd.store.base import JobCursor, JobDetail, Recovered, count_that_fits, detail_of
+from holdfastd.store.charts import read_minute
 from holdfastd.store.codec import (
     checksum,
     unpack_clearing,
@@ -256,6 +258,10 @@ def _read_queue(connection: sqlite3.Connection, read: QueuePage) -> Page:
     return _page(connection, _BARE, _after(read.state, ">"), values, read.limit)
 
 
+def _read_history(connection: sqlite3.Connection, read: HistoryPage) -> Page:
+    return Page([], False, history=read_minute(connection, read))
+
+
 READERS: Final[dict[type[Any], Callable[[sqlite3.Connection, Any], Page]]] = {
     WaitingPage: _read_waiting,
     DelayedPage: _read_delayed,
@@ -263,6 +269,7 @@ READERS: Final[dict[type[Any], Callable[[sqlite3.Connection, Any], Page]]] = {
     JobsBySeq: _read_by_seq,
     FinishedPage: _read_finished,
     QueuePage: _read_queue,
+    HistoryPage: _read_history,
 }
 
 

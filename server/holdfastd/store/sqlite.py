@@ -1,9 +1,9 @@
 """The embedded store: one SQLite file, one connection that writes and checkpoints, one that reads.
 
 The writing connection is used for one thing at a time, in a thread of its own; small batches are
-written on the event loop's thread where the disk is quick. The reading one is read-only and serves
-people. Two connections, of which only one ever checkpoints,
-stay clear of the WAL-reset bug of SQLite before 3.51.3 (sqlite.org/wal.html#walresetbug).
+written on the event loop's thread where the disk is quick. The reading ones are read-only and serve
+people, one of them with charts. Since only one connection ever checkpoints, they stay clear of the
+WAL-reset bug of SQLite before 3.51.3 (sqlite.org/wal.html#walresetbug).
 
 A commit that raises is *unknown*, not *failed*: but for a full disk, every error here ends the
 process, and the next start reads the truth from the disk.
@@ -23,8 +23,11 @@ from holdfastd.engine.changes import Batch, HistoryRow, JobRow, Page, Read
 from holdfastd.engine.model import QueueKey, State
 from holdfastd.store.base import (
     RESTORE_ADVICE,
+    HistoryOrder,
+    HistorySum,
     JobCursor,
     JobDetail,
+    Place,
     Recovered,
     StoreBroken,
     StoreDeposed,
@@ -32,9 +35,9 @@ from holdfastd.store.base import (
     StoreRefused,
     StoreStats,
 )
+from holdfastd.store.charts import read_history, read_history_top
 from holdfastd.store.connection import Connection, connect
 from holdfastd.store.files import CHECKPOINT_BYTES, DATABASE_NAME, RESTORING_NAME, log_of, size_of
-from holdfastd.store.history import read_history, read_names
 from holdfastd.store.lock import DirectoryLock, evict_page_cache
 from holdfastd.store.reading import load, read_detail, read_jobs, read_page
 from holdfastd.store.reserve import Reserve
@@ -106,6 +109,8 @@ class SqliteStore:
         self._reserve = Reserve(directory, reserve_bytes)
         self._writer: Connection | None = None
         self._reader: Connection | None = None
+        self._charter: Connection | None = None
+        """Another reader, so that no answer waits for a chart."""
         self._epoch = 0
         self._unsaved_bytes = 0
         self._free_bytes = 0
@@ -130,6 +135,8 @@ class SqliteStore:
             recovered = await self._guarded(self._writer.run(self._prepare))
             self._reader = await connect(self._path, is_reader=True)
             await self._guarded(self._reader.run(_prepare_reader))
+            self._charter = await connect(self._path, is_reader=True)
+            await self._guarded(self._charter.run(_prepare_reader))
             self._lock.mark_unclean()
             self._reserve.take()
         except BaseException as error:
@@ -212,19 +219,22 @@ class SqliteStore:
         self._lock.release()
 
     async def _close_connections(self) -> None:
-        for connection in (self._reader, self._writer):
+        for connection in (self._charter, self._reader, self._writer):
             if connection is not None:
                 await connection.close()
-        self._reader = self._writer = None
+        self._charter = self._reader = self._writer = None
 
     # ---- writing -------------------------------------------------------------------------------
 
     async def apply(self, batch: Batch) -> None:
         rows = len(batch.added) + len(batch.leased) + len(batch.completed) + len(batch.rewritten)
-        rows += len(batch.removed)
+        rows += len(batch.removed) + len(batch.history)
         log_bytes = COMMIT_BYTES + rows * ROW_BYTES + sum([len(row.payload) for row in batch.added])
+        log_bytes += sum([len(row.payload) for row in batch.edited])
         began = perf_counter()
-        if self._is_worth_no_hop(rows, log_bytes):
+        if not batch.moved and self._is_worth_no_hop(
+            rows, log_bytes
+        ):  # payloads that move are read
             with self._guarding():
                 self._writing.run_here(_apply, self._epoch, batch)
         else:
@@ -284,14 +294,15 @@ class SqliteStore:
             self._run_reader(read_jobs, queue, state, after, limit, bytes_max)
         )
 
-    async def history(
-        self, queue: str, name: str, step_ms: int, from_ms: int, to_ms: int
-    ) -> list[HistoryRow]:
-        values = (queue, name, step_ms, from_ms, to_ms)
-        return await self._guarded(self._run_reader(read_history, *values))
+    async def history(self, queue: str, name: str, places: list[Place]) -> list[HistoryRow]:
+        return await self._guarded(self._run_charter(read_history, queue, name, places))
 
-    async def history_of_names(self, step_ms: int, from_ms: int, to_ms: int) -> list[HistoryRow]:
-        return await self._guarded(self._run_reader(read_names, step_ms, from_ms, to_ms))
+    async def history_top(
+        self, order: HistoryOrder, step_ms: int, from_ms: int, to_ms: int, limit: int
+    ) -> list[HistorySum]:
+        return await self._guarded(
+            self._run_charter(read_history_top, order, step_ms, from_ms, to_ms, limit)
+        )
 
     async def has_room(self) -> bool:
         """The reserve could be taken again, and there is room for the log."""
@@ -324,6 +335,10 @@ class SqliteStore:
     def _run_reader(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         assert self._reader is not None, "the store is not open"
         return self._reader.run(function, *arguments)
+
+    def _run_charter(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+        assert self._charter is not None, "the store is not open"
+        return self._charter.run(function, *arguments)
 
     async def _guarded(self, running: Awaitable[T]) -> T:
         with self._guarding():

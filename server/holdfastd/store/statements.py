@@ -7,41 +7,69 @@ a few sizes, so that their compiled forms are reused. Only what varies is bound.
 
 import json
 import sqlite3
-from itertools import groupby
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain, groupby
 from typing import Any, Final
 
 from holdfastd.engine.changes import AddedRow, Batch, CompletedRow, EditedRow, MovedRow
 from holdfastd.engine.model import DEFAULT_OPTIONS, State
+from holdfastd.store import charts
 from holdfastd.store.base import ATTEMPTS_KEPT
 from holdfastd.store.codec import checksum, pack_clearing, pack_counts, pack_options, pack_settings
-from holdfastd.store.history import write_history
-from holdfastd.store.multirow import write_rows
+
+ROWS_PER_STEP: Final = (500, 100, 20, 4, 1)
+"""Sizes of multi-row statements: the largest stays below SQLite's 32,766 bound values; a batch
+of any size needs few steps."""
+
+
+@cache
+def _values(prefix: str, row: str, count: int, suffix: str) -> str:
+    return f"{prefix} VALUES {','.join([row] * count)}{suffix}"
+
+
+def _write(
+    connection: sqlite3.Connection,
+    prefix: str,
+    row: str,
+    rows: Sequence[Sequence[Any]],
+    suffix: str = "",
+) -> None:
+    """Run `prefix VALUES row, row, … suffix` over all rows."""
+    start = 0
+    for size in ROWS_PER_STEP:
+        while len(rows) - start >= size:
+            values = list(chain.from_iterable(rows[start : start + size]))
+            connection.execute(_values(prefix, row, size, suffix), values)
+            start += size
 
 
 def write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
     """Every change of a batch, in its order; inside a transaction of the caller."""
     _write_added(connection, batch.added)
     if batch.leased:
-        write_rows(connection, _LEASE, "(?,?,?,?)", batch.leased, _WHERE_SEQ)
+        _write(connection, _LEASE, "(?,?,?,?)", batch.leased, _WHERE_SEQ)
     _write_completed(connection, batch.completed)
     if batch.rewritten:
-        write_rows(connection, _REWRITE, f"({','.join('?' * 16)})", batch.rewritten, _WHERE_SEQ)
+        _write(connection, _REWRITE, f"({','.join('?' * 16)})", batch.rewritten, _WHERE_SEQ)
     if batch.moved or batch.edited:
         _write_moved(connection, batch.moved)
         _write_edited(connection, batch.edited)
     if batch.attempts:
-        write_rows(connection, _ATTEMPT, f"({','.join('?' * 10)})", batch.attempts)
+        _write(connection, _ATTEMPT, f"({','.join('?' * 10)})", batch.attempts)
         for row in batch.attempts:
             if row.attempt > ATTEMPTS_KEPT:  # rare: most jobs have ended before
                 connection.execute(_OLD_ATTEMPTS, (row.seq, row.attempt - ATTEMPTS_KEPT))
     if batch.logs:
-        write_rows(connection, "INSERT OR REPLACE INTO log", "(?,?,?,?)", batch.logs)
+        _write(connection, "INSERT OR REPLACE INTO log", "(?,?,?,?)", batch.logs)
     if batch.removed:
         seqs = json.dumps(batch.removed)
         for table in ("job", "attempt", "log", "tag"):
             connection.execute(_remove_from(table, "seq"), (seqs,))
     _write_queues_and_sessions(connection, batch)
-    write_history(connection, batch)
+    if batch.history:
+        _write(connection, charts.WRITE, charts.ROW, charts.values_of(batch.history))
+    charts.cut(connection, batch.history_cuts)
 
 
 _WHERE_SEQ: Final = ") AS row WHERE job.seq = row.column1"
@@ -103,13 +131,13 @@ def _write_added(connection: sqlite3.Connection, rows: list[AddedRow]) -> None:
             others.append((*row[:9], pack_options(options), *row[11:], check, payload))
             tags += [(tag, seq) for tag in options.tags]
     if waiting:
-        write_rows(connection, _INSERT, _PLAIN_WAITING, waiting)
+        _write(connection, _INSERT, _PLAIN_WAITING, waiting)
     if active:
-        write_rows(connection, _INSERT, _PLAIN_ACTIVE, active)
+        _write(connection, _INSERT, _PLAIN_ACTIVE, active)
     if others:
-        write_rows(connection, _INSERT, _ANY, others)
+        _write(connection, _INSERT, _ANY, others)
     if tags:
-        write_rows(connection, "INSERT INTO tag", "(?,?)", tags)
+        _write(connection, "INSERT INTO tag", "(?,?)", tags)
 
 
 _COMPLETE: Final = "UPDATE job SET state = 5, session = 0, "
@@ -127,7 +155,7 @@ def _write_completed(connection: sqlite3.Connection, rows: list[CompletedRow]) -
     with_result = [row for row in rows if row[2] is not None]
     if with_result:
         prefix = f"{_COMPLETE}finished_at_ms = row.column2, result = row.column3 FROM ("
-        write_rows(connection, prefix, "(?,?,?)", with_result, _WHERE_SEQ)
+        _write(connection, prefix, "(?,?,?)", with_result, _WHERE_SEQ)
 
 
 _CHECKED: Final = "SELECT queue, id, name, created_at_ms, payload, checksum FROM job WHERE seq = ?"
@@ -145,7 +173,7 @@ def _write_moved(connection: sqlite3.Connection, rows: list[MovedRow]) -> None:
         before, *fields, check = connection.execute(_CHECKED, (seq,)).fetchone()
         damage = check ^ checksum(before, *fields)
         moved.append((seq, queue, checksum(queue, *fields) ^ damage))
-    write_rows(connection, _MOVE, "(?,?,?)", moved, _WHERE_SEQ)
+    _write(connection, _MOVE, "(?,?,?)", moved, _WHERE_SEQ)
 
 
 def _write_edited(connection: sqlite3.Connection, rows: list[EditedRow]) -> None:
@@ -153,7 +181,7 @@ def _write_edited(connection: sqlite3.Connection, rows: list[EditedRow]) -> None
     for seq, payload in rows:
         queue, id, name, created_at_ms, *_ = connection.execute(_CHECKED, (seq,)).fetchone()
         edited.append((seq, payload, checksum(queue, id, name, created_at_ms, payload)))
-    write_rows(connection, _EDIT, "(?,?,?)", edited, _WHERE_SEQ)
+    _write(connection, _EDIT, "(?,?,?)", edited, _WHERE_SEQ)
 
 
 def _remove_from(table: str, column: str) -> str:
@@ -193,8 +221,8 @@ def _write_queues_and_sessions(connection: sqlite3.Connection, batch: Batch) -> 
             )
             for row in batch.queues
         ]
-        write_rows(connection, "INSERT INTO queue", "(?,?,?,?,?,?,?)", queues, _QUEUE_IS_THERE)
+        _write(connection, "INSERT INTO queue", "(?,?,?,?,?,?,?)", queues, _QUEUE_IS_THERE)
     if batch.sessions:
-        write_rows(
+        _write(
             connection, "INSERT INTO session", "(?,?,?,?,?,?,?)", batch.sessions, _SESSION_IS_THERE
         )

@@ -61,6 +61,9 @@ class Adding:
         if not 0 < len(jobs) <= ITEMS_MAX:
             text = f"give 1 to {ITEMS_MAX:,} jobs, not {len(jobs):,}"
             raise Refusal(ErrorCode.BAD_REQUEST, text)
+        redactor = self._guard.redactor(identity)
+        for job in jobs:
+            redactor.check_new_data(job.get("data"))
         items = [(at, self._new(job, at)) for at, job in enumerate(jobs)]
         try:
             told = await self._inside.call(Enqueue(queue, items, []))

@@ -8,13 +8,14 @@ chronicle. Whose key is for some queues only sees nothing of the others, whateve
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from fnmatch import fnmatchcase
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast, get_args
 
 from holdfast.wire.checks import Refusal, check_integer, check_job_id, check_queue_name
 from holdfast.wire.constants import ErrorCode
 from holdfastd.access.rights import Identity
-from holdfastd.chronicle import Chronicle
+from holdfastd.chronicle import Chronicle, Kind
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.commands import Explain
 from holdfastd.engine.model import Job, SessionKey, State
@@ -25,12 +26,15 @@ from holdfastd.search.found import BadCursor, FoundJob, SearchBusy, SearchError
 from holdfastd.search.query import Query, parse
 from holdfastd.store.base import Store
 from holdfastd.web import copying, told
+from holdfastd.web.remembered import Remembered, rights_key
 from holdfastd.web.safe.redact import Redactor
 
 LIMIT_MAX: Final = 1_000
 """Queues or jobs of one page."""
 OVERVIEW_QUEUES: Final = 50
 LAST_FAILED: Final = 10
+LAST_FAILED_S: Final = 3.0
+"""They are searched for so often at most, however many overviews are watched."""
 TOPS: Final = 10
 TOP_MS: Final = 24 * 3600 * 1000
 """The overview tells of the failing and slow of the last day."""
@@ -84,6 +88,9 @@ class Board:
         self._now_ms = now_ms
         self._facts = facts
         self._actions = actions
+        self._failed: Remembered[list[dict[str, Any]]] = Remembered(
+            LAST_FAILED_S, lambda: now_ms() / 1000
+        )
 
     # ---- queues --------------------------------------------------------------------------------
 
@@ -93,13 +100,11 @@ class Board:
         queues = await self._queues(identity)
         totals = await self._totals(queues, now_ms)
         first = sorted(queues, key=_trouble)[:OVERVIEW_QUEUES]
-        failed: list[dict[str, Any]] = []
-        with suppress(Refusal):  # the searching process may be ending; the numbers are here
-            failed = (await self.jobs(identity, "state:failed", None, LAST_FAILED))["jobs"]
+        failed = await self._failed.get(rights_key(identity), lambda: self._last_failed(identity))
         shown = [self._queue(queue, now_ms) for queue in first]
         return {
             "totals": totals,
-            "per_min": self._chronicle.per_min(None)
+            "per_min": asdict(self._chronicle.per_minute())
             if identity.allows_queue is None
             else _summed(queue["per_min"] for queue in shown),
             "queues": shown,
@@ -107,6 +112,13 @@ class Board:
             "failing": await self.top(identity, "failing", now_ms - TOP_MS, now_ms, TOPS),
             "slowest": await self.top(identity, "slowest", now_ms - TOP_MS, now_ms, TOPS),
         }
+
+    async def _last_failed(self, identity: Identity) -> list[dict[str, Any]]:
+        with suppress(Refusal):  # the searching process may be ending; the numbers are here
+            found = await self.jobs(identity, "state:failed", None, LAST_FAILED)
+            jobs: list[dict[str, Any]] = found["jobs"]
+            return jobs
+        return []
 
     async def queues(
         self,
@@ -152,7 +164,7 @@ class Board:
         return queue
 
     def _queue(self, queue: QueueState, now_ms: int) -> dict[str, Any]:
-        return told.queue(queue, self._chronicle.per_min(queue.name), now_ms)
+        return told.queue(queue, asdict(self._chronicle.per_minute(queue.name)), now_ms)
 
     async def _queues(self, identity: Identity) -> list[QueueState]:
         """Those that may be seen; the loop has its turns meanwhile."""
@@ -247,8 +259,14 @@ class Board:
         if detail is None:
             raise Refusal(ErrorCode.UNKNOWN_JOB, f"no job {id} in queue {queue}")
         worker = self._engine.session_name(detail.row.session)
-        whole = told.whole_job(queue, detail, worker, why, self._redactor(identity))
-        return {**whole, "copy": copying.copies(whole)}
+        redact = self._redactor(identity)
+
+        def tell() -> dict[str, Any]:
+            whole = told.whole_job(queue, detail, worker, why, redact)
+            return {**whole, "copy": copying.copies(whole)}
+
+        # A megabyte of data takes some 50 ms, which no commit should wait for.
+        return await asyncio.to_thread(tell)
 
     # ---- workers -------------------------------------------------------------------------------
 
@@ -287,14 +305,7 @@ class Board:
         """Points of the past, oldest first; see `chronicle.Point`. queue: None = of all."""
         self._check_past(identity, queue)
         points = await self._chronicle.read(queue, name, from_ms, to_ms, step_ms)
-        return [
-            {
-                **point._asdict(),
-                "wait_ms": point.wait_ms._asdict(),
-                "run_ms": point.run_ms._asdict(),
-            }
-            for point in points
-        ]
+        return [asdict(point) for point in points]
 
     def _check_past(self, identity: Identity, queue: str | None) -> None:
         """Sums over all queues are not for one who may not see all."""
@@ -308,9 +319,13 @@ class Board:
         self, identity: Identity, kind: str, from_ms: int, to_ms: int, limit: int
     ) -> list[dict[str, Any]]:
         """Names of jobs that fail most, run longest or are most: kind failing, slowest, busiest."""
-        found = await self._chronicle.top(kind, from_ms, to_ms, LIMIT_MAX)
-        shows = self._shows(identity)
-        return [top._asdict() for top in found if shows(top.queue)][:limit]
+        if kind not in get_args(Kind):
+            text = f"there is no {kind!r}: use {', '.join(get_args(Kind))}"
+            raise Refusal(ErrorCode.BAD_REQUEST, text)
+        shows = identity.allows_queue
+        wanted = limit if shows is None else LIMIT_MAX
+        found = await self._chronicle.top(cast("Kind", kind), from_ms, to_ms, wanted)
+        return [asdict(top) for top in found if shows is None or shows(top.queue)][:limit]
 
     async def server(self, identity: Identity) -> dict[str, Any]:
         return await self._facts.server()

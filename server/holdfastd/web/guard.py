@@ -93,6 +93,17 @@ class Guard:
         if identity.rights is not None:
             identity.rights.check_need(need, queue)
 
+    def check_still(self, identity: Identity, need: Need) -> None:
+        """The same, some time after `identify`: its key may have been revoked, or changed.
+
+        Raises:
+            Refusal: NOT_AUTHENTICATED, FORBIDDEN.
+        """
+        why = self._door.why_out(identity)
+        if why is not None:
+            raise Refusal(ErrorCode.NOT_AUTHENTICATED, why)
+        self.require(identity, need)
+
     def allows(self, identity: Identity, need: Need, queue: str | None = None) -> bool:
         try:
             self.require(identity, need, queue)

@@ -38,6 +38,18 @@ def packed(value: Any) -> bytes:
     return made
 
 
+def survives(payload: bytes | None) -> bool:
+    """Whether a payload comes back from JSON as it was. What does not: keys that are no text,
+    instants and other extensions, infinite numbers, what is no msgpack."""
+    if payload is None:
+        return True
+    try:
+        before = msgpack.unpackb(payload, strict_map_key=False)
+        return bool(msgpack.unpackb(packed(shown(payload)), strict_map_key=False) == before)
+    except Exception:  # as in `shown`
+        return False
+
+
 def _plain(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value

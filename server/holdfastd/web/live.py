@@ -23,6 +23,7 @@ from starlette.routing import Route
 
 from holdfast.wire.checks import Refusal
 from holdfastd.access.rights import Identity
+from holdfastd.web.remembered import rights_key
 
 Make: TypeAlias = Callable[[Identity, Mapping[str, str]], Awaitable[dict[str, str]]]
 """Who looks and the query of /live -> HTML by the id of the element that it fills."""
@@ -185,19 +186,23 @@ class Live:
     ) -> AsyncIterator[bytes]:
         try:
             with watched.watched(), self._guard.stream(request, identity):
-                async for message in self._messages(request, watched):
+                async for message in self._messages(request, identity, watched):
                     yield message
         except Refusal:
             return  # the key is gone, or has too many: asking again tells which
 
-    async def _messages(self, request: Request, watched: _Watched) -> AsyncIterator[bytes]:
+    async def _messages(
+        self, request: Request, identity: Identity, watched: _Watched
+    ) -> AsyncIterator[bytes]:
+        """Until they are to end, or who asked has other rights by now. Raises Refusal."""
         version, said_at = 0, self._monotonic()
         while not self._stopping.is_set():
+            if rights_key(await self._guard.identify(request)) != rights_key(identity):
+                return
             await watched.refresh(self._monotonic)
             message = watched.since(version)
             version = watched.version
             if not message and self._monotonic() - said_at >= QUIET_S:
-                await self._guard.identify(request)
                 message = _ALIVE
             if message:
                 said_at = self._monotonic()
@@ -211,9 +216,3 @@ class Live:
                 await self._stopping.wait()
         except TimeoutError:
             pass
-
-
-def rights_key(identity: Identity) -> object:
-    """The same for those who see the same."""
-    rights = identity.rights
-    return None if rights is None else (rights.roles, rights.patterns)

@@ -17,18 +17,18 @@ from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
 from holdfastd.store.base import JobDetail
 from holdfastd.web import jsonable
-
-Redact = Callable[[Any], Any]
+from holdfastd.web.safe.redact import Redactor
 
 RUNNING_SHOWN_MAX: Final = 1_000
 """Jobs of one worker that are listed."""
+EDITABLE: Final = frozenset({State.WAITING, State.DELAYED})
 COUNTED: Final = tuple(state for state in State)
 
 
 # ---- jobs ----------------------------------------------------------------------------------------
 
 
-def job(queue: str, row: JobRow, worker: str, error: str, redact: Redact) -> dict[str, Any]:
+def job(queue: str, row: JobRow, worker: str, error: str, redact: Redactor) -> dict[str, Any]:
     """A job as in lists. worker: name of who runs it; error: message of its last bad attempt."""
     started, finished = row.started_at_ms or None, row.finished_at_ms or None
     return {
@@ -48,7 +48,7 @@ def job(queue: str, row: JobRow, worker: str, error: str, redact: Redact) -> dic
         "crashes": row.crashes,
         "releases": row.releases,
         "max_crashes": row.options.max_crashes,
-        "progress": redact(jsonable.shown(row.progress)),
+        "progress": redact.progress(jsonable.shown(row.progress)),
         "reason": None if row.fail_reason is FailReason.NONE else row.fail_reason.name.lower(),
         "worker": worker,
         "error": error,
@@ -65,7 +65,7 @@ def _wait_ms(row: JobRow) -> int | None:
 
 
 def whole_job(
-    queue: str, detail: JobDetail, worker: str, why: Mapping[str, Any] | None, redact: Redact
+    queue: str, detail: JobDetail, worker: str, why: Mapping[str, Any] | None, redact: Redactor
 ) -> dict[str, Any]:
     """A job with all that is kept of it."""
     row = detail.row
@@ -75,6 +75,7 @@ def whole_job(
         **job(queue, row, worker, error, redact),
         "data": None if row.is_damaged else redact(jsonable.shown(row.payload)),
         "is_damaged": row.is_damaged,
+        "is_editable": row.state in EDITABLE and jsonable.survives(row.payload),
         "result": redact(jsonable.shown(row.result)),
         "errors": errors,
         "logs": [{"number": n.number, "at_ms": n.at_ms, "text": n.text} for n in detail.logs],

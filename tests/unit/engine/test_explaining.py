@@ -76,7 +76,7 @@ def test_all_workers_are_busy_and_jobs_are_before_it(driver: Driver) -> None:
     found = why(driver)
     assert found["code"] == "workers_busy"
     assert found["text"] == (
-        "all workers are busy: they run 1 of 1 jobs that they can; 2 jobs are before it"
+        "all workers are busy: they run 1 job, and have room for no more; 2 jobs are before it"
     )
     assert found["details"] == {"workers": 1, "slots": 1, "before": 2, "is_exact": True}
 
@@ -104,7 +104,7 @@ def test_its_queue_has_started_as_many_as_it_may(driver: Driver) -> None:
     driver.add(P, "q", "a")
     found = why(driver)
     assert (found["code"], found["details"]["wait_ms"]) == ("rate", 6_000)
-    assert found["text"] == "queue q may start 1 jobs per 10.0 s: the next one in 6.0 s"
+    assert found["text"] == "queue q may start 1 job per 10.0 s: the next one in 6.0 s"
 
 
 def test_a_drain_is_under_way(driver: Driver) -> None:

@@ -272,6 +272,8 @@ def test_a_pattern_fits_what_a_regular_expression_does(parts: list[str], text: s
         ("data:1", 0, "data: has no path"),
         ("data.x", 0, "data.x is not followed by : or a comparison"),
         ("data..x:1", 5, "the path has an empty key"),
+        (f"data{'.a' * 40}:1", 69, "more than 32 keys"),
+        ("queue:" + ",".join("a" * 101), 206, "more than 100 values"),
         ("data.x>y", 7, "y is no number"),
         ("data.x:1e999", 7, "1e999 is too large a number"),
         ("a\0", 1, "0x0"),

@@ -27,6 +27,10 @@ ERRORS = [
 ]
 
 
+def no_sleep(seconds: float) -> None:
+    """Of a search, between two windows."""
+
+
 class StillClock:
     def __call__(self) -> float:
         return 0.0
@@ -60,7 +64,7 @@ def reader(shelf: Shelf, tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 @pytest.fixture
 def searching(reader: sqlite3.Connection) -> Searching:
-    return Searching(reader, StillClock())
+    return Searching(reader, StillClock(), no_sleep)
 
 
 def ids(found: Found) -> list[str]:
@@ -213,7 +217,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shelf, Sear
     shelf = Shelf(directory)
     shelf.put(*many_jobs(600, seed=7))
     connection = connect(directory)
-    yield shelf, Searching(connection, StillClock())
+    yield shelf, Searching(connection, StillClock(), no_sleep)
     connection.close()
     shelf.close()
 
@@ -235,7 +239,7 @@ def test_a_query_that_is_cut_goes_on_to_the_end(
 ) -> None:
     """Time is up after each window, and windows are small."""
     shelf, _ = full
-    cut = Searching(reader_of_full, RunningClock(1.0))
+    cut = Searching(reader_of_full, RunningClock(1.0), no_sleep)
     expected = sorted(job.id for job in shelf.jobs if QUERIES[text](job))
     assert sorted(through(cut, text, 200)) == expected
 
@@ -405,7 +409,7 @@ def test_jobs_whose_times_do_not_rise_with_their_numbers_are_found_all_the_same(
 
 def test_a_search_that_runs_out_of_time_says_so(shelf: Shelf, reader: sqlite3.Connection) -> None:
     shelf.put(*(Shelved(name=f"n{at}") for at in range(3000)))
-    cut = Searching(reader, RunningClock(0.001))
+    cut = Searching(reader, RunningClock(0.001), no_sleep)
     query = parse("name:n5", NOW_MS)
     page = cut.page(query, None, None, 10, seconds=0)
     assert (ids(page), page.was_cut, page.looked_at) == ([], True, 200)
@@ -421,11 +425,11 @@ def test_a_window_that_takes_far_too_long_is_given_up(
 ) -> None:
     shelf.put(*(Shelved(name=f"n{at}") for at in range(3000)))
     monkeypatch.setattr("holdfastd.search.searching.STEPS_BETWEEN_LOOKS", 10)
-    late = Searching(reader, RunningClock(1.0))
+    late = Searching(reader, RunningClock(1.0), no_sleep)
     page = late.page(parse("name:n5", NOW_MS), None, None, 10)
     assert (page.jobs, page.was_cut, page.looked_at) == ([], True, 0)
     assert page.next == "seq"  # as if it had not begun
-    assert find(Searching(reader, StillClock()), "name:n5") == ["job-6"]
+    assert find(Searching(reader, StillClock(), no_sleep), "name:n5") == ["job-6"]
 
 
 # ---- what is damaged -----------------------------------------------------------------------------
@@ -462,7 +466,7 @@ def test_a_cursor_of_another_query_is_refused(shelf: Shelf, searching: Searching
 def steps_of(reader: sqlite3.Connection, text: str) -> list[str]:
     """Of the plans of all statements for the first and the second window of a query."""
     statements: list[str] = []
-    searching = Searching(reader, StillClock())
+    searching = Searching(reader, StillClock(), no_sleep)
     reader.set_trace_callback(statements.append)
     first = searching.page(parse(text, NOW_MS), None, None, 40)
     searching.page(parse(text, NOW_MS), None, first.next, 40)
@@ -496,3 +500,90 @@ def test_no_window_is_sorted_or_scanned_for(reader_of_full: sqlite3.Connection, 
 def test_a_plan_that_scans_is_seen(reader_of_full: sqlite3.Connection) -> None:
     plan = reader_of_full.execute("EXPLAIN QUERY PLAN SELECT id FROM job ORDER BY name")
     assert len(wrong([row[3] for row in plan])) == 2
+
+
+# ---- how much is read ----------------------------------------------------------------------------
+
+
+MANY = 6_000
+BOUNDED = [
+    *("name:none", "created:-3000s..-2000s name:none", "created:-3000s.. name:none"),
+    *("finished:-3000s..-2000s name:none", "state:completed finished:..-3000s name:none"),
+    *("due:1000s..+2000s name:none", "queue:q1 due>=+1500s name:none", "tag:t state:blocked"),
+    *("tag:t name:none", "error:none", "error:* state:blocked,failed name:none", "worker:none"),
+    *("state:waiting name:none", "queue:q1 name:none", "id:* name:none", "none", "data.x:none"),
+]
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    directory = tmp_path_factory.mktemp("wide")
+    shelf = Shelf(directory)
+    shelf.put(*(_wide_job(number) for number in range(MANY)))
+    connection = connect(directory)
+    yield connection
+    connection.close()
+    shelf.close()
+
+
+def _wide_job(number: int) -> Shelved:
+    at_ms = NOW_MS - (MANY - number) * 1000
+    job = Shelved(queue=f"q{number % 3}", created_at_ms=at_ms, tags=("t",), data={"x": "y"})
+    if number % 3 == 0:
+        return job._replace(state=State.COMPLETED, finished_at_ms=at_ms, errors=(("E", "m", "w"),))
+    if number % 3 == 1:
+        return job._replace(state=State.DELAYED, run_at_ms=NOW_MS + number * 1000)
+    return job
+
+
+def steps_for_a_window(reader: sqlite3.Connection, text: str) -> int:
+    """Of SQLite's machine, in hundreds, for the second window of a search."""
+    cut = Searching(reader, RunningClock(0.001), no_sleep)
+    query = parse(text.replace("due:1000s..", "due:+1000s.."), NOW_MS)
+    first = cut.page(query, None, None, 10, seconds=0)
+    assert first.jobs == []
+    return counted(reader, lambda: cut.page(query, None, first.next, 10, seconds=0))
+
+
+def counted(reader: sqlite3.Connection, read: Callable[[], object]) -> int:
+    statements: list[str] = []
+    reader.set_trace_callback(statements.append)
+    read()
+    reader.set_trace_callback(None)
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    reader.set_progress_handler(step, 100)
+    for statement in statements:
+        if statement.startswith("SELECT"):
+            reader.execute(statement).fetchall()
+    reader.set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.parametrize("text", BOUNDED)
+def test_a_window_reads_a_window(
+    wide: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Some 40 rows of 6,000, each at 50 steps or less, beside what finds the paths."""
+    for name in ("ROWS", "ROWS_WITH_DATA"):
+        monkeypatch.setattr(f"holdfastd.search.searching.{name}", 40)
+    assert steps_for_a_window(wide, text) < 60
+
+
+def test_who_reads_everything_is_seen(wide: sqlite3.Connection) -> None:
+    query = "SELECT seq FROM job NOT INDEXED WHERE seq >= 1 AND seq >= 5000 AND name = 'none'"
+    assert counted(wide, lambda: wide.execute(query).fetchall()) > 100
+
+
+def test_a_page_behind_jobs_that_have_all_gone_is_empty(shelf: Shelf, searching: Searching) -> None:
+    put = shelf.put(*(Shelved(state=State.FAILED, finished_at_ms=at) for at in range(9)))
+    page = searching.page(parse("state:failed", NOW_MS), None, None, 3)
+    for job in put:
+        shelf.change(job, state=State.WAITING, finished_at_ms=0)
+    rest = searching.page(parse("state:failed", NOW_MS), None, page.next, 3)
+    assert rest == Found([], None, False, 0)

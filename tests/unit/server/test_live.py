@@ -13,7 +13,8 @@ from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import ErrorCode
 from holdfastd.access.rights import ANYBODY, Identity, Rights, Role
 from holdfastd.web import live
-from holdfastd.web.live import Live, event, rights_key
+from holdfastd.web.live import Live, event
+from holdfastd.web.remembered import rights_key
 
 if TYPE_CHECKING:
     from starlette.responses import StreamingResponse

@@ -99,6 +99,14 @@ def test_a_job_is_found_by_its_id(connection: sqlite3.Connection) -> None:
     assert_through_an_index(plans(connection, read))
 
 
+def test_what_is_removed_with_a_job_is_found_by_its_number(connection: sqlite3.Connection) -> None:
+    """Of jobs without tags too, so it must cost nothing."""
+    found = plans(connection, lambda connection: write_batch(connection, Batch(removed=[Seq(1)])))
+    for table in ("job", "attempt", "log", "tag"):
+        (step,) = [step for step in found if re.search(rf"\b{table}\b", step)]
+        assert step.startswith(f"SEARCH {table} USING"), found
+
+
 class Rows:
     """Jobs of queue Q, written as the store writes them."""
 

@@ -142,8 +142,10 @@ def test_a_stand_in_is_not_taken_for_data() -> None:
     redactor = Redactor(["password"])
     shown = redactor({"to": "a", "login": [{"password": SECRET}]})
     with pytest.raises(Refusal, match="stands for what is hidden"):
-        redactor.check_edited(shown)
-    redactor.check_edited({"to": "b"})
+        redactor.check_new_data(shown)
+    redactor.check_new_data({"to": "b"})
+    blind = Redactor(hides_all=True)
     with pytest.raises(Refusal):
-        Redactor(hides_all=True).check_edited({"to": "b"})
-    Redactor().check_edited(shown)
+        blind.check_new_data(blind({"to": "a"}))
+    blind.check_new_data({"to": "b"})
+    Redactor().check_new_data(shown)

@@ -33,6 +33,8 @@ OTHERS: dict[str, str] = {
     "tcp.tls": "off",
     "http.listen": "127.0.0.1:2",
     "http.tls": "off",
+    "http.label": "production",
+    "http.label_colour": "red",
     "http.hosts": "a.example",
     "http.read_only": "true",
     "http.hide_data": "true",

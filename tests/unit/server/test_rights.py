@@ -117,13 +117,24 @@ def test_protocol_md_has_the_table() -> None:
 
 NEED_OF: Final[dict[Need, set[type[Any]]]] = {
     Need.SEE_COUNTS: {wire.Counts},
-    Need.SEE_JOBS: {wire.Get, wire.List, wire.Wait, wire.Listen, wire.Unlisten},
+    Need.SEE_JOBS: {
+        wire.Get,
+        wire.List,
+        wire.Search,
+        wire.Explain,
+        wire.Wait,
+        wire.Listen,
+        wire.Unlisten,
+    },
     Need.ADD: {wire.Enqueue},
     Need.ACT: {
         wire.Remove,
         wire.Promote,
         wire.Retry,
         wire.Change,
+        wire.Cancel,
+        wire.Move,
+        wire.Edit,
         wire.Pause,
         wire.Resume,
         wire.Configure,

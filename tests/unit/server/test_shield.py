@@ -157,6 +157,7 @@ async def test_every_response_has_them(make: Callable[..., Port], path: str, sta
     for name, value in shield.HEADERS.items():
         assert answer.headers.get_list(name) == [value]
     assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
 
 
 async def test_a_route_cannot_weaken_them_and_may_let_files_be_kept(
@@ -169,6 +170,7 @@ async def test_a_route_cannot_weaken_them_and_may_let_files_be_kept(
     assert answer.headers.get_list("content-security-policy") == [shield.CSP]
     assert answer.headers["cache-control"] == "max-age=9"
     assert (refused.status_code, refused.headers["x-frame-options"]) == (403, "DENY")
+    assert "cross-origin-opener-policy" not in refused.headers, "the browser would complain of it"
     assert robots.text == "User-agent: *\nDisallow: /\n"
 
 
@@ -398,6 +400,8 @@ async def test_who_follows_a_link_is_not_asked_again(make: Callable[..., Port]) 
         assert (on.status_code, on.headers["location"]) == (303, "/jobs?q=1")
         stranger = await without.get(where, headers=FOLLOWED)
         assert "refresh" not in stranger.headers, "once, and not for ever"
+        assert "refresh" not in (await without.get("/login", headers=OWN)).headers
+        assert "refresh" in (await without.get("/login")).headers, "in the clear it is not told"
 
 
 @pytest.mark.parametrize("body", [b"key", b"\xff\xfe", b"&" * 500, b"key=%ff%fe", b"key=a&" * 99])

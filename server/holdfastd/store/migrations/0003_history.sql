@@ -1,18 +1,18 @@
--- Schema 3: what happened in each minute and hour, for charts. See holdfastd.engine.history.
+-- Schema 3: what the charts are made of.
 
 CREATE TABLE history (
+    -- What happened in a minute or an hour to the jobs of one name of a queue; see engine/history.py.
     step_ms INTEGER NOT NULL,       -- 60000 or 3600000
-    queue TEXT NOT NULL,            -- '' = of all
-    name TEXT NOT NULL,             -- '' = of all
-    at_ms INTEGER NOT NULL,         -- when it began
-    part INTEGER NOT NULL,          -- several are added up
+    at_ms INTEGER NOT NULL,         -- its beginning
+    queue TEXT NOT NULL,            -- by name: history outlives its queue; '' = all queues
+    name TEXT NOT NULL,             -- of the jobs; '' = all
     added INTEGER NOT NULL,
     completed INTEGER NOT NULL,
     failed INTEGER NOT NULL,
     retried INTEGER NOT NULL,
     lost INTEGER NOT NULL,
-    wait BLOB NOT NULL,             -- msgpack: bucket, jobs, bucket, jobs, ...
-    run BLOB NOT NULL,
-    PRIMARY KEY (step_ms, queue, name, at_ms, part)
+    run_ms INTEGER NOT NULL,
+    waits BLOB NOT NULL,            -- msgpack map: bucket -> how often
+    runs BLOB NOT NULL,
+    PRIMARY KEY (step_ms, at_ms, queue, name)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX history_by_time ON history (step_ms, at_ms);

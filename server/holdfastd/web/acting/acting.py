@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from holdfast.wire.checks import Refusal, check_job_id, check_queue_name
 from holdfast.wire.constants import STATE_NAMES, ErrorCode
-from holdfastd.access.rights import Identity, Need
+from holdfastd.access.rights import NEEDS, Identity, Need
 from holdfastd.audit import AuditLog
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.model import QueueSettings, SessionKey, State
@@ -119,7 +119,7 @@ class Acting:
         if kind == "move":
             self._guard.require(identity, Need.ACT, checked["to"])
         if kind == "edit":
-            self._guard.redactor(identity).check_edited(params["data"])
+            self._guard.redactor(identity).check_new_data(params["data"])
         action = Action(self._new_id(), kind, identity.name, checked, self._now_ms())
         if isinstance(target, Jobs):
             return await self._act_on(identity, action, target)
@@ -201,6 +201,7 @@ class Acting:
         patterns = None if identity.rights is None else identity.rights.patterns
         seen, after = Seen(), None
         while action.state is Progress.RUNNING:
+            self._guard.check_still(identity, Need.ACT)
             page = await self._finder.page(query, patterns, after, STEP_JOBS)
             refs = [
                 (job.queue, job.row.id, job.row.state.name.lower())
@@ -288,6 +289,8 @@ class Acting:
             self._guard.require(identity, Need.ACT)
             if not target.isdecimal():
                 raise Refusal(ErrorCode.BAD_REQUEST, f"{target!r} is no worker")
+            for name in self._engine.session_queues(SessionKey(int(target))):
+                self._guard.require(identity, Need.ACT, name)
             command = kinds.WORKERS[kind](SessionKey(int(target)))
             entry["worker"] = self._engine.session_name(SessionKey(int(target)))
         else:
@@ -326,9 +329,11 @@ def as_refusal(error: Exception) -> Refusal:
 
 
 def _may_see(identity: Identity, owner: Identity) -> bool:
-    """His own, and those of anybody for one who may see every queue."""
+    """His own, and those of anybody for one who may see every job."""
     rights = identity.rights
-    return rights is None or "*" in rights.patterns or identity.key_id == owner.key_id
+    if rights is None or identity.key_id == owner.key_id:
+        return True
+    return "*" in rights.patterns and bool(rights.roles & NEEDS[Need.SEE_JOBS])
 
 
 def _grouped(

@@ -17,7 +17,6 @@ from starlette.routing import Match, Route
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import ErrorCode
 from holdfastd.access.rights import Identity
-from holdfastd.chronicle import ChronicleError
 from holdfastd.inside import CommandRefused
 from holdfastd.search.query import QueryError
 from holdfastd.web.acting.acting import as_refusal
@@ -72,7 +71,7 @@ class Operation:
         body = None if self.body is None else await self._read_body(request)
         try:
             return await self.handler(Call(request, identity, request.path_params, query, body))
-        except (QueryError, ChronicleError) as error:
+        except QueryError as error:
             raise Refusal(ErrorCode.BAD_REQUEST, str(error)) from error
         except CommandRefused as error:
             raise as_refusal(error) from error

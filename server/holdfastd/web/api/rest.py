@@ -1,13 +1,13 @@
 """Actions on many jobs, workers, the past, the daemon itself."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, get_args
 
 from starlette.responses import Response
 
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import RUN_AT_MS_MAX, ErrorCode
-from holdfastd.chronicle import KINDS
+from holdfastd.chronicle import Kind
 from holdfastd.web.acting.acting import Acting, Jobs, Matching
 from holdfastd.web.api import shapes
 from holdfastd.web.api.operation import Call, Operation, said
@@ -221,7 +221,7 @@ class Server:
                 self._top,
                 {200: ("Them.", shapes.TOPS)},
                 query={
-                    "kind": text(enum=list(KINDS), default="failing"),
+                    "kind": text(enum=list(get_args(Kind)), default="failing"),
                     "from_ms": _FROM_DAY,
                     "to_ms": _TO,
                     "limit": whole(low=1, high=TOPS_MAX, default=10),

@@ -79,6 +79,25 @@ def read(values: Mapping[str, str], now_ms: int) -> tuple[AddForm, dict[str, Any
 _NEEDED: Final = object()
 
 
+def field_of(refusal: Refusal) -> str:
+    """The field that a refused option was typed into; "" = none in particular."""
+    option = str(refusal.details.get("option", ""))
+    named = next((name for name in _FIELD_OF if option.startswith(name)), None)
+    return "" if named is None else _FIELD_OF[named]
+
+
+_FIELD_OF: Final = {
+    "run_at_ms": "when",
+    "priority": "priority",
+    "attempts": "attempts",
+    "tags": "tags",
+    "backoff.cap_ms": "cap",
+    "backoff": "delay",
+    "data": "data",
+}
+"""By how the option's name begins."""
+
+
 def _backoff(
     values: Mapping[str, str], get: Callable[..., Any], errors: dict[str, str]
 ) -> dict[str, Any] | None:

@@ -41,9 +41,12 @@ class Adding:
         if not form.errors:
             try:
                 added = await self._site.adding.add(identity, queue, job)
-                return RedirectResponse(job_url(queue, added["id"]), 303)
             except Refusal as refusal:
-                form.errors[refusal.details.get("option", "")] = refusal.message
+                form.errors[addform.field_of(refusal)] = refusal.message
+            else:
+                if added["created"]:
+                    return RedirectResponse(job_url(queue, added["id"]), 303)
+                form.errors["id"] = "A job of this id is there already, so nothing was added."
         return await self._form(request, identity, queue, form, 400)
 
     async def _form(

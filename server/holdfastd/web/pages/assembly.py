@@ -25,6 +25,7 @@ from holdfastd.web.pages.queue import Queue
 from holdfastd.web.pages.queues import Queues
 from holdfastd.web.pages.server import Server
 from holdfastd.web.pages.site import Site
+from holdfastd.web.pages.sparks import Sparks
 from holdfastd.web.pages.words import page_url
 from holdfastd.web.pages.workers import Workers
 from holdfastd.web.safe.login import Login
@@ -37,6 +38,7 @@ _NOT_PAGES = ("/api/", "/metrics", "/live", "/static/", "/livez", "/readyz", "/e
 
 def routes(site: Site, assets: Assets, monotonic: Callable[[], float]) -> list[BaseRoute]:
     past = History(site, monotonic)
+    sparks = Sparks(site.board, site.now_ms, monotonic)
 
     async def show_login(request: Request, error: str, following: str, status: int) -> Response:
         values = {"error": error, "next": following}
@@ -44,8 +46,8 @@ def routes(site: Site, assets: Assets, monotonic: Callable[[], float]) -> list[B
 
     parts = (
         Login(site.guard, show_login),
-        Overview(site, past),
-        Queues(site, past),
+        Overview(site, past, sparks),
+        Queues(site, sparks),
         Queue(site, past),
         Workers(site),
         past,

@@ -34,6 +34,10 @@ from holdfastd.web.pages.words import page_url
 from holdfastd.web.safe.refusing import status_of
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
+UNEDITABLE: Final = (
+    "This job's data has something in it that JSON has no words for, and that an edit would lose: "
+    "keys that are no text, instants, infinite numbers. Edit it from Python."
+)
 Form = ImmutableMultiDict[str, str]
 
 
@@ -192,8 +196,11 @@ class Doing:
         if len(wish.refs) == 1 and wish.kind in ("priority", "edit"):
             ref = wish.refs[0]
             job = await self._site.board.job(identity, ref.queue, ref.id)
-            value = job["priority"] if wish.kind == "priority" else json_text(job["data"])
-            return replace(field, value=str(value))
+            if wish.kind == "priority":
+                return replace(field, value=str(job["priority"]))
+            if job["state"] in KINDS["edit"].states and not job["is_editable"]:
+                raise HTTPException(400, UNEDITABLE)
+            return replace(field, value=json_text(job["data"]))
         return field
 
     async def _queue_names(self, identity: Identity) -> list[str]:

@@ -12,19 +12,14 @@ from starlette.routing import Route
 from holdfast.wire.checks import Refusal
 from holdfastd.access.rights import Identity
 from holdfastd.web.guard import Need
-from holdfastd.web.live import rights_key
 from holdfastd.web.pages import series, words
-from holdfastd.web.pages.remembered import Remembered
 from holdfastd.web.pages.series import RANGES, Past, Range, range_named
 from holdfastd.web.pages.site import Site
+from holdfastd.web.remembered import Remembered, rights_key
 
 PATH: Final = "/metrics-history"
 CHARTED_S: Final = 10.0
 """Charts are read from the disk so often at most; a point is a minute at least."""
-MINUTE_MS: Final = 60_000
-SPARK_MINUTES: Final = 30
-SPARKED_S: Final = 60.0
-"""Lines beside many queues are read once a minute: each takes a read of its own."""
 TOPS: Final = 50
 KINDS: Final = {"busiest": "Busiest", "failing": "Failing most", "slowest": "Slowest"}
 COLUMNS: Final = ("added", "completed", "failed", "retried", "lost")
@@ -43,7 +38,6 @@ class History:
     def __init__(self, site: Site, monotonic: Callable[[], float]):
         self._site = site
         self._pasts: Remembered[Past] = Remembered(CHARTED_S, monotonic)
-        self._sparks: Remembered[dict[str, list[int]]] = Remembered(SPARKED_S, monotonic)
         site.live.topics["metrics"] = self.parts
 
     def routes(self) -> list[Route]:
@@ -68,23 +62,6 @@ class History:
             "latency": series.latency(past),
             **_picker(query, path, chosen),
         }
-
-    async def sparks(self, identity: Identity, queues: list[str]) -> dict[str, list[int]]:
-        """Jobs completed in each of the last SPARK_MINUTES, by queue."""
-        key = rights_key(identity), tuple(queues)
-        return await self._sparks.get(key, lambda: self._spark_of_each(identity, queues))
-
-    async def _spark_of_each(self, identity: Identity, queues: list[str]) -> dict[str, list[int]]:
-        to_ms = self._site.now_ms() // MINUTE_MS * MINUTE_MS
-        from_ms = to_ms - SPARK_MINUTES * MINUTE_MS
-        sparks = {}
-        for queue in queues:
-            points = await self._site.board.history(
-                identity, queue, None, from_ms, to_ms, MINUTE_MS
-            )
-            by_minute = {point["at_ms"]: point["completed"] for point in points}
-            sparks[queue] = [by_minute.get(at, 0) for at in range(from_ms, to_ms, MINUTE_MS)]
-        return sparks
 
     async def show(self, request: Request) -> Response:
         site, query = self._site, request.query_params

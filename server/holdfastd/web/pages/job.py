@@ -1,6 +1,5 @@
 """Job: everything about one of them, live while it is open."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +15,7 @@ from holdfastd.web.guard import Need
 from holdfastd.web.pages import actions, timeline, views, words
 from holdfastd.web.pages.jobrefs import job_url
 from holdfastd.web.pages.jsontree import text as json_text
-from holdfastd.web.pages.kinds import FINISHED, KINDS, PENDING
+from holdfastd.web.pages.kinds import FINISHED, KINDS
 from holdfastd.web.pages.site import Site
 
 TOPIC: Final = "job"
@@ -31,6 +30,8 @@ TABS: Final = {
 }
 PARTS: Final = {"job-top": "head", "job-tabs": "tabbar", "tab": "tab", "job-side": "side"}
 """Blocks by the element that they fill: those that are sent again when they change."""
+STILL: Final = frozenset({"data", "options", "copy"})
+"""Tabs that stay as they are while a job runs; data may be large."""
 _UNKNOWN: Final = (ErrorCode.UNKNOWN_JOB, ErrorCode.UNKNOWN_QUEUE)
 
 
@@ -149,7 +150,10 @@ class JobPage:
         self._site.guard.require(identity, Need.SEE_JOBS, queue)
         job = await self._site.board.job(identity, queue, id)
         values = self._values(identity, job, _tab(job, query.get("tab")))
-        return await self._site.rendering.parts("job.html", PARTS, **values)
+        parts = dict(PARTS)
+        if values["tab"] in STILL:
+            del parts["tab"]
+        return await self._site.rendering.parts("job.html", parts, **values)
 
     async def _action(self, identity: Identity, id: str | None) -> actions.ActionView | None:
         action = await self._site.board.action(identity, id) if id else None
@@ -158,8 +162,7 @@ class JobPage:
     def _values(self, identity: Identity, job: Mapping[str, Any], tab: str) -> dict[str, Any]:
         url = job_url(job["queue"], job["id"])
         is_open = _is_open(job)
-        finished = job["finished_at_ms"]
-        until = finished if finished else self._site.now_ms()
+        until = job["finished_at_ms"] or self._site.now_ms()
         return {
             "job": job,
             "may_act": self._site.guard.allows(identity, Need.ACT, job["queue"]),
@@ -171,8 +174,7 @@ class JobPage:
             "is_open": is_open,
             "why": _why(job),
             "actions": _choices(job),
-            "can_edit": job["state"] in PENDING,
-            "size_words": _size_words(job, tab),
+            "can_edit": job["is_editable"],
             "steps": timeline.steps(job["timeline"], self._site.now_ms(), is_over=not is_open),
             "total_ms": max(0, until - job["created_at_ms"]),
             "facts": _facts(job),
@@ -222,16 +224,6 @@ def _why(job: Mapping[str, Any]) -> Why | None:
     kind, icon = _LOOKS[job["state"]]
     text = why["text"]
     return Why(f"{text[0].upper()}{text[1:]}.", kind, icon)
-
-
-def _size_words(job: Mapping[str, Any], tab: str) -> str:
-    if tab not in ("data", "result"):
-        return ""
-    value = job[tab]
-    size = len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
-    kinds = {dict: "object", list: "list", str: "text", bool: "boolean", type(None): "null"}
-    what = kinds.get(type(value), "number")
-    return f"{what}, {words.number(size)} bytes as JSON"
 
 
 def _facts(job: Mapping[str, Any]) -> list[tuple[str, Any]]:

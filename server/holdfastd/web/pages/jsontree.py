@@ -35,6 +35,13 @@ def line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def size(value: Any) -> str:
+    """What it is, and how much of it, in words."""
+    kinds = {dict: "object", list: "list", str: "text", bool: "boolean", type(None): "null"}
+    length = len(line(value).encode(errors="replace"))
+    return f"{kinds.get(type(value), 'number')}, {length:,} bytes as JSON"
+
+
 def tree(value: Any) -> Markup:
     """The value as nested lists that unfold."""
     return Markup('<div class="json">{}</div>').format(_Tree().node(value, 0))

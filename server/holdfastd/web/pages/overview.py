@@ -11,6 +11,7 @@ from holdfastd.access.rights import Identity
 from holdfastd.web.guard import Need
 from holdfastd.web.pages import history, views, words
 from holdfastd.web.pages.site import Site
+from holdfastd.web.pages.sparks import Sparks
 from holdfastd.web.pages.words import page_url
 
 PARTS: Final = {
@@ -23,9 +24,10 @@ PARTS: Final = {
 
 
 class Overview:
-    def __init__(self, site: Site, past: "history.History"):
+    def __init__(self, site: Site, past: history.History, sparks: Sparks):
         self._site = site
         self._past = past
+        self._sparks = sparks
         site.live.topics["overview"] = self.parts
 
     def routes(self) -> list[Route]:
@@ -68,7 +70,7 @@ class Overview:
         oldest = views.queue(told["totals"], now_ms)["oldest_at_ms"]
         return {
             "overview": {**told, "queues": queues},
-            "sparks": await self._past.sparks(identity, [queue["name"] for queue in queues]),
+            "sparks": await self._sparks.of(identity, [queue["name"] for queue in queues]),
             "oldest_words": words.oldest(oldest, now_ms),
             "may_see_jobs": self._site.guard.allows(identity, Need.SEE_JOBS),
             **await self._past.charts(identity, query, "/"),

@@ -72,6 +72,7 @@ class Queue:
         return {
             "queue": views.queue(told, site.now_ms()),
             "workers": [worker for worker in workers if name in worker["queues"]],
+            "may_add": site.guard.allows(identity, Need.ADD, name),
             "may_act": site.guard.allows(identity, Need.ACT, name),
             "may_destroy": site.guard.allows(identity, Need.DESTROY, name),
             **await self._past.charts(identity, kept, page_url("/queues", name), name),

@@ -11,8 +11,9 @@ from starlette.routing import Route
 
 from holdfastd.access.rights import Identity
 from holdfastd.web.guard import Need
-from holdfastd.web.pages import history, views
+from holdfastd.web.pages import views
 from holdfastd.web.pages.site import Site
+from holdfastd.web.pages.sparks import Sparks
 from holdfastd.web.pages.words import page_url
 
 PATH: Final = "/queues"
@@ -26,9 +27,9 @@ KEPT: Final = ("match", "sort", "group", "after")
 
 
 class Queues:
-    def __init__(self, site: Site, past: history.History):
+    def __init__(self, site: Site, sparks: Sparks):
         self._site = site
-        self._past = past
+        self._sparks = sparks
         site.live.topics["queues"] = self.parts
 
     def routes(self) -> list[Route]:
@@ -70,7 +71,7 @@ class Queues:
         return {
             "queues": queues,
             "groups": _grouped(queues) if group else [(None, queues)],
-            "sparks": await self._past.sparks(identity, [queue["name"] for queue in queues]),
+            "sparks": await self._sparks.of(identity, [queue["name"] for queue in queues]),
             "match": match,
             "sort": sort or "name",
             "is_grouped": bool(group),

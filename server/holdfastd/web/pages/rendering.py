@@ -82,6 +82,7 @@ class Rendering:
             json_tree=jsontree.tree,
             json_text=jsontree.text,
             json_line=jsontree.line,
+            json_size=jsontree.size,
             first_line=words.first_line,
             clock=words.clock,
             bar=charts.bar,

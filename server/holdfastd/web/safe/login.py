@@ -52,15 +52,15 @@ class Login:
 
     async def ask(self, request: Request) -> Response:
         following = path_of(request.query_params.get("next", ""))
-        is_followed = request.headers.get("sec-fetch-site", "none") not in OURS
-        if is_followed and AGAIN not in request.query_params:
-            page = await self._show(request, "", following, 200)
-            query = urlencode({"next": following, AGAIN: "1"})
-            page.headers["Refresh"] = f"0; url={LOGIN}?{query}"
-            return page
         if await self._has_session(request):
             return RedirectResponse(following, 303)
-        return await self._show(request, "", following, 200)
+        page = await self._show(request, "", following, 200)
+        # In the clear, but for localhost, a browser does not say where a request began.
+        is_ours = request.headers.get("sec-fetch-site") in OURS
+        if not is_ours and AGAIN not in request.query_params:
+            query = urlencode({"next": following, AGAIN: "1"})
+            page.headers["Refresh"] = f"0; url={LOGIN}?{query}"
+        return page
 
     async def _has_session(self, request: Request) -> bool:
         try:

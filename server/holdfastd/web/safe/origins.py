@@ -51,14 +51,19 @@ def check(method: str, path: str, headers: Headers, policy: Policy, *, has_sessi
 
 
 def _check_host(said: str, hosts: frozenset[str]) -> None:
-    found = _HOST.fullmatch(said)
-    name = found[1].lower().rstrip(".") if found is not None else ""
+    name = name_of(said)
     if not is_loopback_host(name.strip("[]")) and name not in hosts:
         raise Refusal(
             ErrorCode.FORBIDDEN,
             f"this port is asked for as {shown(said)}, and that is none of its names: use "
             "localhost, or have the operator add it to http.hosts",
         )
+
+
+def name_of(host: str) -> str:
+    """Of the header Host, without the port, in lower case; "" = it has none."""
+    found = _HOST.fullmatch(host)
+    return found[1].lower().rstrip(".") if found is not None else ""
 
 
 def _check_reader(headers: Headers) -> None:

@@ -86,17 +86,18 @@ class Redactor:
             return "* may stand for what is hidden here (http.redact): name each key"
         return "it is hidden here (http.redact)" if self._may_hide(path) else ""
 
-    def check_edited(self, value: Any) -> None:
-        """Whether this can be taken as a job's new data: what was hidden is gone from it.
+    def check_new_data(self, value: Any) -> None:
+        """Whether a job, or another like it, can be given this data: what somebody was shown of
+        other data has stand-ins in it.
 
         Raises:
-            Refusal: FORBIDDEN; it would be overwritten by its own stand-in.
+            Refusal: FORBIDDEN.
         """
-        if self.hides_all or (self._hides_some and _has(value, (REDACTED, HIDDEN))):
+        if (self.hides_all or self._hides_some) and _has(value, (REDACTED, HIDDEN)):
             raise Refusal(
                 ErrorCode.FORBIDDEN,
-                f"this data has {REDACTED} in it, which stands for what is hidden here "
-                "(http.redact): edit the job from Python, or add it again",
+                f"this data has {REDACTED} or {HIDDEN} in it, which stands for what is hidden here "
+                "(http.redact, http.hide_data): put the value itself there, or do it from Python",
             )
 
     def _may_hide(self, path: SearchPath) -> bool:

@@ -6,10 +6,12 @@ Pure ASGI, so that streams go through as they come. Outermost, so that it holds 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import FRAME_BYTES_MAX_BEFORE_WELCOME, ErrorCode
+from holdfastd.access.exposure import is_loopback_host
 from holdfastd.web.guard import Guard
 from holdfastd.web.safe import origins
 from holdfastd.web.safe.refusing import refused
@@ -36,13 +38,14 @@ HEADERS: Final = {
     # was (Fetch, "append a request Origin header"). Nothing of an address leaves for other sites.
     "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
-    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "x-robots-tag": "noindex, nofollow",
 }
 """On every response, whatever its route says."""
+OPENER: Final = (b"cross-origin-opener-policy", b"same-origin")
+"""Through TLS, and on localhost: elsewhere browsers complain of it."""
 NO_STORE: Final = (b"cache-control", b"no-store")
 """Unless the route says otherwise, as for files that never change."""
 _RAW: Final = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
@@ -60,7 +63,7 @@ class Shield:
             return
         is_login = scope["path"] == LOGIN
         bytes_max = FRAME_BYTES_MAX_BEFORE_WELCOME if is_login else BODY_BYTES_MAX
-        send = _with_headers(send)
+        send = _with_headers(send, is_trusted=self._is_trusted(scope))
         try:
             self._check(Request(scope), bytes_max)
         except Refusal as refusal:
@@ -68,6 +71,11 @@ class Shield:
             await response(scope, receive, send)
             return
         await self._app(scope, _bounded(receive, bytes_max), send)
+
+    def _is_trusted(self, scope: MutableMapping[str, Any]) -> bool:
+        """By a browser, as one that nobody in the middle can have changed."""
+        name = origins.name_of(Headers(scope=scope).get("host", ""))
+        return self._guard.policy.has_tls or is_loopback_host(name.strip("[]"))
 
     def _check(self, request: Request, bytes_max: int) -> None:
         """Raises Refusal."""
@@ -84,12 +92,14 @@ class Shield:
             raise _too_large(bytes_max)
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, *, is_trusted: bool) -> Send:
+    ours = [*_RAW, OPENER] if is_trusted else _RAW
+
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             own = [pair for pair in message.get("headers", ()) if pair[0].lower() not in _FORCED]
             is_said = any(name.lower() == NO_STORE[0] for name, _ in own)
-            message["headers"] = [*own, *_RAW, *(() if is_said else (NO_STORE,))]
+            message["headers"] = [*own, *ours, *(() if is_said else (NO_STORE,))]
         await send(message)
 
     return send_with_headers

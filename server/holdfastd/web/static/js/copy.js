@@ -21,15 +21,20 @@ async function copy(text) {
   }
 }
 
+/** What the button says, what it stands beside, or what is at an address: it may be long. */
+async function textOf(button) {
+  if (button.dataset.copyFrom) return (await fetch(button.dataset.copyFrom)).text();
+  return button.dataset.copy || button.parentElement.querySelector("code").textContent;
+}
+
 onContent((root) => {
-  for (const button of all("[data-copy][hidden]", root)) button.hidden = false;
+  for (const button of all("[data-copy][hidden], [data-copy-from][hidden]", root)) button.hidden = false;
 });
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest?.("[data-copy]");
+  const button = event.target.closest?.("[data-copy], [data-copy-from]");
   if (!button) return;
-  const text = button.dataset.copy || button.parentElement.querySelector("code").textContent;
-  const done = await copy(text);
+  const done = await copy(await textOf(button));
   const before = button.lastChild.textContent;
   button.lastChild.textContent = done ? "Copied" : "Not allowed";
   setTimeout(() => (button.lastChild.textContent = before), 1500);

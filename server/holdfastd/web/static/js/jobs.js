@@ -67,7 +67,7 @@ async function refreshJobs() {
 document.addEventListener("holdfast:acted", refreshJobs);
 
 onContent((root) => {
-  for (const hidden of all("[data-pick-all][hidden], [data-copy-from][hidden], [data-follow][hidden]", root)) {
+  for (const hidden of all("[data-pick-all][hidden], [data-follow][hidden]", root)) {
     hidden.hidden = false;
   }
 });

@@ -7,10 +7,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
+from holdfastd.access.rights import Identity
+
 T = TypeVar("T")
 
 KEPT_MAX: Final = 100
 """Different things at a time; the oldest are forgotten. Arbitrary."""
+
+
+def rights_key(identity: Identity) -> Hashable:
+    """The same for those who see the same."""
+    rights = identity.rights
+    return None if rights is None else (rights.roles, rights.patterns)
 
 
 class Remembered(Generic[T]):

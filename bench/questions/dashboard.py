@@ -1,0 +1,65 @@
+"""How long a page of the dashboard takes beside many jobs, and how large it is."""
+
+import re
+from typing import Final
+
+from bench.browsing import Browsing, all_assets
+from bench.daemon import DaemonProcess
+from bench.lab import Figures, Lab
+from bench.processes import role, run_together
+from bench.questions.latency import percentile
+
+QUEUES: Final = [f"shop-{number}" for number in range(20)]
+JOBS: Final = 1_000_000
+TIMES: Final = 50
+_FIRST_JOB: Final = re.compile(r'href="(/jobs/shop-[^"/]+/[^"?]+)"')
+_OLDER: Final = re.compile(r'href="(/jobs\?[^"]*after=[^"]*)"[^>]*rel="next"')
+PAGES: Final = {
+    "overview": "/",
+    "queues": "/queues",
+    "queue": f"/queues/{QUEUES[0]}",
+    "jobs": "/jobs",
+    "jobs of a state": "/jobs?q=state:waiting",
+    "jobs of a queue": f"/jobs?q=queue:{QUEUES[3]}",
+    "jobs with a name": "/jobs?q=name:refund",
+    "jobs with a tag": "/jobs?q=tag:eu",
+    "workers": "/workers",
+    "metrics": "/metrics-history",
+    "server": "/server",
+}
+
+
+def ask(lab: Lab) -> Figures:
+    with lab.daemon() as daemon:
+        run_together(
+            role("fill_records", port=daemon.port, queues=QUEUES, jobs=lab.jobs(JOBS, 200))
+        )
+        return _pages(daemon, max(2, lab.jobs(TIMES)))
+
+
+def _pages(daemon: DaemonProcess, times: int) -> Figures:
+    figures: Figures = {}
+    with Browsing(daemon.http_address) as browsing:
+        pages = {**PAGES, **_found(browsing)}
+        for name, path in pages.items():
+            taken_ms = browsing.times_ms(path, times)
+            figures[f"{name} p50 ms"] = percentile(taken_ms, 0.5)
+            figures[f"{name} max ms"] = taken_ms[-1]
+        sizes = all_assets(browsing, list(pages.values()))
+        figures["assets of all pages, compressed KB"] = sum(sizes.values()) / 1000
+        overview = browsing.get("/", **{"Accept-Encoding": "gzip"}).body
+        figures["overview, compressed KB"] = len(overview) / 1000
+    return figures
+
+
+def _found(browsing: Browsing) -> dict[str, str]:
+    """Pages whose address is known only from another: a job, and jobs far behind."""
+    page = browsing.page("/jobs")
+    found: dict[str, str] = {}
+    if job := _FIRST_JOB.search(page):
+        found["job"] = job[1].replace("&amp;", "&")
+    for _ in range(20):
+        if older := _OLDER.search(page):
+            found["jobs, some pages on"] = older[1].replace("&amp;", "&")
+            page = browsing.page(found["jobs, some pages on"])
+    return found
