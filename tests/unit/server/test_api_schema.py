@@ -79,7 +79,7 @@ def test_a_parameter_is_read_as_its_type(given: str, schema: Any, value: Any) ->
 
 @pytest.mark.parametrize(
     ("given", "schema"),
-    [("x", whole()), ("7.0", whole()), ("٧", whole()), ("9" * 21, whole()), ("1", flag())],
+    [("x", whole()), ("7.0", whole()), ("\u0667", whole()), ("9" * 21, whole()), ("1", flag())],
 )
 def test_a_parameter_of_another_type_is_refused(given: str, schema: Any) -> None:
     with pytest.raises(Refusal, match="p must be"):
