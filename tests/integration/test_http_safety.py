@@ -319,6 +319,10 @@ def test_read_only_is_for_everybody_and_takes_the_buttons(tmp_path: Path) -> Non
             answer = person.post("/do/jobs", data=body)
             assert answer.status_code == 403
             assert "http.read_only" in answer.text
+            assert SECRET not in person.get("/jobs/mail/m1?tab=data").text
+            house.config.write_text(CONFIG.partition("[http]")[0])
+            os.kill(daemon.pid, signal.SIGHUP)  # the twin of the tests on what is hidden
+            house.until(lambda: SECRET in person.get("/jobs/mail/m1?tab=data").text)
         assert house.state_of_job() == "delayed"
 
 
