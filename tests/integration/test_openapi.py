@@ -56,7 +56,7 @@ def examine(
     url = f"http://{daemon.http_address}"
     program = [sys.executable, "-m", "schemathesis.cli", "run", str(path), "--url", url]
     flags = ["--checks", CHECKS, "--exclude-path-regex", HELD, "--seed", "6", "--no-color"]
-    phases = ["--phases", "fuzzing", "--max-examples", "4", "--workers", "2"]
+    phases = ["--phases", "fuzzing", "--max-examples", "3", "--workers", "2"]
     return subprocess.run(
         [*program, *flags, *phases, *more],
         capture_output=True,
