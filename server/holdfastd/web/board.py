@@ -10,22 +10,26 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, Final, Protocol, cast, get_args
 
 from holdfast.wire.checks import Refusal, check_integer, check_job_id, check_queue_name
 from holdfast.wire.constants import ErrorCode
-from holdfastd.access.rights import Identity
+from holdfastd.access.rights import Identity, Need
 from holdfastd.chronicle import Chronicle, Kind
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.commands import Explain
 from holdfastd.engine.model import Job, SessionKey, State
 from holdfastd.engine.queue import QueueState
+from holdfastd.engine.session import Session
 from holdfastd.inside import CommandRefused, Inside
 from holdfastd.search.finder import Finder
 from holdfastd.search.found import BadCursor, FoundJob, SearchBusy, SearchError
 from holdfastd.search.query import Query, parse
 from holdfastd.store.base import Store
 from holdfastd.web import copying, told
+from holdfastd.web.guard import Guard
+from holdfastd.web.ranking import SLICE, first
 from holdfastd.web.remembered import Remembered, rights_key
 from holdfastd.web.safe.redact import Redactor
 
@@ -38,8 +42,6 @@ LAST_FAILED_S: Final = 3.0
 TOPS: Final = 10
 TOP_MS: Final = 24 * 3600 * 1000
 """The overview tells of the failing and slow of the last day."""
-SLICE: Final = 2_000
-"""Queues looked at between two turns of the loop: some 2 ms."""
 SORTS: Final[dict[str, Callable[[QueueState], Any]]] = {
     "name": lambda queue: queue.name,
     "waiting": lambda queue: -queue.counts[State.WAITING],
@@ -74,7 +76,7 @@ class Board:
         inside: Inside,
         finder: Finder,
         chronicle: Chronicle,
-        redactor: Callable[[Identity], Redactor],
+        guard: Guard,
         now_ms: Callable[[], int],
         facts: Facts,
         actions: Actions,
@@ -84,7 +86,8 @@ class Board:
         self._inside = inside
         self._finder = finder
         self._chronicle = chronicle
-        self._redactor = redactor
+        self._redactor = guard.redactor
+        self._sees_jobs = partial(guard.allows, need=Need.SEE_JOBS)
         self._now_ms = now_ms
         self._facts = facts
         self._actions = actions
@@ -99,9 +102,9 @@ class Board:
         now_ms = self._now_ms()
         queues = await self._queues(identity)
         totals = await self._totals(queues, now_ms)
-        first = sorted(queues, key=_trouble)[:OVERVIEW_QUEUES]
         failed = await self._failed.get(rights_key(identity), lambda: self._last_failed(identity))
-        shown = [self._queue(queue, now_ms) for queue in first]
+        troubled = await first(queues, OVERVIEW_QUEUES, _trouble)
+        shown = [self._queue(queue, now_ms) for queue in troubled]
         return {
             "totals": totals,
             "per_min": asdict(self._chronicle.per_minute())
@@ -114,6 +117,9 @@ class Board:
         }
 
     async def _last_failed(self, identity: Identity) -> list[dict[str, Any]]:
+        """None for one who may only count them."""
+        if not self._sees_jobs(identity):
+            return []
         with suppress(Refusal):  # the searching process may be ending; the numbers are here
             found = await self.jobs(identity, "state:failed", None, LAST_FAILED)
             jobs: list[dict[str, Any]] = found["jobs"]
@@ -140,13 +146,17 @@ class Board:
             for queue in await self._queues(identity)
             if not match or fnmatchcase(queue.name, match)
         ]
-        found.sort(key=lambda queue: queue.name)
-        found.sort(key=key, reverse=sort.startswith("-"))
         start = _start(after, len(found))
-        now_ms = self._now_ms()
         end = start + limit
+        ranked = await first(
+            found,
+            end,
+            lambda queue: (key(queue), queue.name),
+            is_reversed=sort.startswith("-"),
+        )
+        now_ms = self._now_ms()
         return {
-            "queues": [self._queue(queue, now_ms) for queue in found[start:end]],
+            "queues": [self._queue(queue, now_ms) for queue in ranked[start:]],
             "next": str(end) if end < len(found) else None,
         }
 
@@ -271,19 +281,26 @@ class Board:
     # ---- workers -------------------------------------------------------------------------------
 
     async def workers(self, identity: Identity) -> list[dict[str, Any]]:
-        """Those of queues that may be seen, by name; at most LIMIT_MAX."""
-        shows = self._shows(identity)
-        found = [each for each in self._engine.sessions.values() if each.is_worker]
-        shown = [told.worker(each, self._queue_of, shows) for each in found]
-        mine = [each for each in shown if each["queues"] or identity.allows_queue is None]
-        return sorted(mine, key=lambda each: (each["name"], each["session"]))[:LIMIT_MAX]
+        """Those of queues that may be seen, by name; at most LIMIT_MAX. What they run is told to
+        one who may see jobs."""
+        shows = identity.allows_queue
+        found = [
+            each
+            for each in list(self._engine.sessions.values())
+            if each.is_worker and (shows is None or any(map(shows, each.queues or each.left)))
+        ]
+        named = await first(found, LIMIT_MAX, lambda each: (each.worker, each.key))
+        return [self._worker(identity, each) for each in named]
+
+    def _worker(self, identity: Identity, session: Session) -> dict[str, Any]:
+        found = told.worker(session, self._queue_of, self._shows(identity))
+        return found if self._sees_jobs(identity) else {**found, "running": []}
 
     async def worker(self, identity: Identity, session: str) -> dict[str, Any]:
         """Raises Refusal (UNKNOWN_JOB: no such worker)."""
-        shows = self._shows(identity)
         for each in self._engine.sessions.values():
             if each.is_worker and str(each.key) == session:
-                found = told.worker(each, self._queue_of, shows)
+                found = self._worker(identity, each)
                 if found["queues"] or identity.allows_queue is None:
                     return found
         raise Refusal(ErrorCode.UNKNOWN_JOB, "there is no such worker: it has gone")

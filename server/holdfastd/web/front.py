@@ -64,7 +64,7 @@ class Front:
             inside,
             finder,
             chronicle,
-            guard.redactor,
+            guard,
             now_ms,
             facts,
             self._acting,
