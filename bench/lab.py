@@ -1,6 +1,7 @@
 """What a question gets to work with: daemons, load processes, and how large to ask."""
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 import psutil
 
 from bench.daemon import DaemonProcess
+from bench.filling import fill
 from bench.processes import role, run_together
 
 Figures: TypeAlias = dict[str, float]
@@ -41,6 +43,15 @@ class Lab:
             DaemonProcess(Path(folder) / "data") as daemon,
         ):
             yield daemon
+
+    @contextmanager
+    def filled(self, jobs: int) -> Iterator[DaemonProcess]:
+        """A new one on a directory with so many jobs in all states (`bench.filling`)."""
+        with tempfile.TemporaryDirectory(dir=self.directory, prefix="filled-") as folder:
+            data = Path(folder) / "data"
+            fill(data, jobs, time.time_ns() // 1_000_000)
+            with DaemonProcess(data) as daemon:
+                yield daemon
 
 
 _names = count()

@@ -6,23 +6,22 @@ from typing import Final
 from bench.browsing import Browsing, all_assets
 from bench.daemon import DaemonProcess
 from bench.lab import Figures, Lab
-from bench.processes import role, run_together
 from bench.questions.latency import percentile
 
-QUEUES: Final = [f"shop-{number}" for number in range(20)]
 JOBS: Final = 1_000_000
 TIMES: Final = 50
-_FIRST_JOB: Final = re.compile(r'href="(/jobs/shop-[^"/]+/[^"?]+)"')
+_FIRST_JOB: Final = re.compile(r'href="(/jobs/queue-[^"/]+/[^"?]+)"')
 _OLDER: Final = re.compile(r'href="(/jobs\?[^"]*after=[^"]*)"[^>]*rel="next"')
 PAGES: Final = {
     "overview": "/",
     "queues": "/queues",
-    "queue": f"/queues/{QUEUES[0]}",
+    "queue": "/queues/queue-1",
     "jobs": "/jobs",
     "jobs of a state": "/jobs?q=state:waiting",
-    "jobs of a queue": f"/jobs?q=queue:{QUEUES[3]}",
-    "jobs with a name": "/jobs?q=name:refund",
+    "jobs of a queue": "/jobs?q=queue:queue-3",
+    "jobs with a name": "/jobs?q=name:task_7",
     "jobs with a tag": "/jobs?q=tag:eu",
+    "jobs with an error": "/jobs?q=error:refused",
     "workers": "/workers",
     "metrics": "/metrics-history",
     "server": "/server",
@@ -30,10 +29,7 @@ PAGES: Final = {
 
 
 def ask(lab: Lab) -> Figures:
-    with lab.daemon() as daemon:
-        run_together(
-            role("fill_records", port=daemon.port, queues=QUEUES, jobs=lab.jobs(JOBS, 200))
-        )
+    with lab.filled(lab.jobs(JOBS)) as daemon:
         return _pages(daemon, max(2, lab.jobs(TIMES)))
 
 

@@ -4,7 +4,6 @@ Each is asked again and again while the producer adds one by one; the same produ
 and after, says what it costs.
 """
 
-import json
 import threading
 import time
 from typing import Final, Self
@@ -16,7 +15,6 @@ from bench.lab import Figures, Lab, new_queue
 from bench.processes import role, run_together
 from bench.questions.latency import percentile
 
-QUEUES: Final = [f"shop-{number}" for number in range(20)]
 QUERIES: Final = {
     "a value that is nowhere": "data.user_id:none",
     "an error that is nowhere": "error:nowhere",
@@ -31,37 +29,32 @@ ADDS: Final = 4_000
 
 def ask(lab: Lab) -> Figures:
     figures: Figures = {}
-    with lab.daemon() as daemon:
-        jobs = max(lab.backlogs)
-        run_together(role("fill_records", port=daemon.port, queues=QUEUES, jobs=jobs))
+    adds = lab.jobs(ADDS)
+    with lab.filled(max(lab.backlogs)) as daemon:
+        figures |= _adding("alone, before", _add_one_by_one(daemon, adds))
         for name, query in QUERIES.items():
-            figures |= _of(lab, daemon, name, query)
+            with Asking(daemon, f"/jobs?q={quote(query)}") as asking:
+                took_ms = _add_one_by_one(daemon, adds)
+            figures |= _adding(f"beside {name}", took_ms)
+            figures[f"longest run s, {name}"] = max(asking.taken_s)
+            figures[f"times asked, {name}"] = len(asking.taken_s)
+        figures |= _adding("alone, after", _add_one_by_one(daemon, adds))
         figures |= _facets(daemon)
     return figures
 
 
-def _of(lab: Lab, daemon: DaemonProcess, name: str, query: str) -> Figures:
-    adds = lab.jobs(ADDS)
-    before_ms = _add_one_by_one(daemon, adds)
-    with Asking(daemon, f"/api/v1/jobs?q={quote(query)}") as asking:
-        beside_ms = _add_one_by_one(daemon, adds)
-    after_ms = _add_one_by_one(daemon, adds)
-    alone_p99_ms = (percentile(before_ms, 0.99) + percentile(after_ms, 0.99)) / 2
+def _adding(how: str, took_ms: list[float]) -> Figures:
     return {
-        f"longest run s, {name}": max(asking.taken_s),
-        f"times asked, {name}": len(asking.taken_s),
-        f"add p50 ms beside it, {name}": percentile(beside_ms, 0.5),
-        f"add p99 ms alone, {name}": alone_p99_ms,
-        f"add p99 ms beside it, {name}": percentile(beside_ms, 0.99),
+        f"add p50 ms, {how}": percentile(took_ms, 0.5),
+        f"add p99 ms, {how}": percentile(took_ms, 0.99),
     }
 
 
 def _facets(daemon: DaemonProcess) -> Figures:
     """Counted over everything."""
     with Browsing(daemon.http_address) as browsing:
-        answer = browsing.get(f"/api/v1/jobs/facets?q={quote(QUERIES['a value that is nowhere'])}")
-        json.loads(answer.body)
-        everything = browsing.get("/api/v1/jobs/facets?q=")
+        answer = browsing.get(f"/jobs/facets?q={quote(QUERIES['a value that is nowhere'])}")
+        everything = browsing.get("/jobs/facets?q=")
     return {
         "facets s, of a value that is nowhere": answer.ms / 1000,
         "facets s, of all jobs": everything.ms / 1000,

@@ -59,7 +59,7 @@ class Inside:
         try:
             yield session
         finally:
-            del self._sessions[session.number]
+            self._sessions.pop(session.number, None)  # after `close` it is gone already
             session.leave()
 
     def _open(self) -> "InsideSession":

@@ -195,6 +195,23 @@ def test_a_question_is_shown_as_it_is(house: House) -> None:
     assert strange(hostile, plain) == []
 
 
+# ---- answers -------------------------------------------------------------------------------------
+
+
+def test_the_api_gives_every_text_as_it_is(house: House) -> None:
+    found = []
+    after: str | None = ""
+    while after is not None:
+        more = {"after": after} if after else {}
+        page = house.json("/api/v1/jobs", q="queue:brief", limit="100", **more)
+        found += page["jobs"]
+        after = page["next"]
+    assert {job["id"] for job in found} == set(map(printable, PAYLOADS))
+    # A list has the first line of an error.
+    assert {job["error"] for job in found} == {text.split("\n")[0] for text in PAYLOADS}
+    assert {tag for job in found for tag in job["tags"]} == set(map(as_tag, PAYLOADS))
+
+
 # ---- the twin ------------------------------------------------------------------------------------
 
 

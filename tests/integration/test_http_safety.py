@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -257,6 +258,51 @@ def test_without_keys_it_answers_to_its_own_names(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
 
 
+def test_the_api_takes_keys_and_json_and_no_forms(house: House) -> None:
+    key = {"authorization": f"Bearer {house.keys[Role.PRODUCER]}"}
+    with house.client(**key) as program:
+        path = "/api/v1/queues/forms/jobs"
+        assert program.post(path, json={"name": "n"}).status_code == 201
+        assert program.post(path, data={"name": "n"}).status_code == 415
+        text = {"content-type": "text/plain"}
+        assert program.post(path, content='{"name": "n"}', headers=text).status_code == 415
+        for site in ("cross-site", "same-site"):
+            said = program.post(path, json={"name": "n"}, headers={"sec-fetch-site": site})
+            assert said.status_code == 403
+            assert said.json()["error"]["code"] == "FORBIDDEN"
+    with house.client() as stranger:
+        said = stranger.get("/api/v1/queues")
+        assert (said.status_code, said.json()["error"]["code"]) == (401, "NOT_AUTHENTICATED")
+
+
+def test_a_stream_ends_with_its_key(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    with house.daemon:
+        house.add_job()
+        key = new_key(house.data, "carol", Role.VIEWER)
+        with (
+            house.person(key) as person,
+            person.stream("GET", "/live?topic=overview") as live,
+            person.stream("GET", "/api/v1/queues/mail/events") as events,
+        ):
+            assert (live.status_code, events.status_code) == (200, 200)
+            revoke(house.data, "carol")
+            is_over = False
+
+            def add_until_over() -> None:  # an event a turn: they are never quiet
+                while not is_over:
+                    house.add_job(id=f"m{time.monotonic()}")
+
+            adding = threading.Thread(target=add_until_over)
+            adding.start()
+            try:
+                for stream in (events, live):
+                    stream.read()  # until it ends, or the client gives up
+            finally:
+                is_over = True
+                adding.join(10)
+
+
 # ---- what an operator says -----------------------------------------------------------------------
 
 
@@ -273,6 +319,10 @@ def test_read_only_is_for_everybody_and_takes_the_buttons(tmp_path: Path) -> Non
             answer = person.post("/do/jobs", data=body)
             assert answer.status_code == 403
             assert "http.read_only" in answer.text
+            assert SECRET not in person.get("/jobs/mail/m1?tab=data").text
+            house.config.write_text(CONFIG.partition("[http]")[0])
+            os.kill(daemon.pid, signal.SIGHUP)  # the twin of the tests on what is hidden
+            house.until(lambda: SECRET in person.get("/jobs/mail/m1?tab=data").text)
         assert house.state_of_job() == "delayed"
 
 
@@ -287,9 +337,12 @@ def everything_shown(client: httpx2.Client) -> Iterator[tuple[str, str]]:
         "/queues/mail/add?like=m1",
         "/jobs/export?q=id:m1",
         *(f"/jobs/mail/m1?tab={tab}" for tab in tabs),
+        "/api/v1/jobs?q=id:m1",
+        "/api/v1/queues/mail/jobs/m1",
+        "/api/v1/queues/mail/jobs/m1/wait?timeout_ms=0",
     ):
         answer = client.get(path)
-        yield path, answer.text if answer.status_code == 200 else ""
+        yield path, answer.text if answer.status_code in (200, 202) else ""
 
 
 def test_what_is_redacted_is_in_no_page_and_no_answer(house: House) -> None:
@@ -297,15 +350,20 @@ def test_what_is_redacted_is_in_no_page_and_no_answer(house: House) -> None:
         with house.person(house.keys[role]) as person:
             shown = dict(everything_shown(person))
             assert [path for path, text in shown.items() if SECRET in text] == []
-            assert "ada" in shown["/jobs/mail/m1?tab=data"]
-            assert "[redacted]" in shown["/jobs/mail/m1?tab=data"]
+            for path in ("/jobs/mail/m1?tab=data", "/api/v1/queues/mail/jobs/m1"):
+                assert "ada" in shown[path], path
+                assert "[redacted]" in shown[path], path
             for query in ("data.password:*", f"data.password:{SECRET}", "data.api.0.secret:*"):
                 for path in ("/jobs", "/jobs/facets", "/jobs/export"):
                     answer = person.get(path, params={"q": query})
                     assert "mail/m1" not in answer.text, (path, query)
+                for path in ("/api/v1/jobs", "/api/v1/jobs/facets"):
+                    assert person.get(path, params={"q": query}).status_code == 403, (path, query)
             said = person.get("/jobs", params={"q": "data.password:x"}).text
             assert "cannot be searched for" in said
             assert "mail/m1" in person.get("/jobs", params={"q": "data.user:ada"}).text
+            found = person.get("/api/v1/jobs", params={"q": "data.user:ada"}).json()
+            assert [job["id"] for job in found["jobs"]] == ["m1"]
 
 
 def test_hidden_data_is_for_those_who_act(tmp_path: Path) -> None:
@@ -332,5 +390,10 @@ def test_what_was_hidden_is_not_overwritten_by_its_stand_in(house: House) -> Non
         }
         answer = person.post("/do/jobs", data=body)
         assert "stands for what is hidden" in answer.text
+        edited = person.patch("/api/v1/queues/mail/jobs/m1", json={"data": data})
+        again = person.post("/api/v1/queues/mail/jobs", json={"name": "again", "data": data})
+        for refused in (edited, again):
+            assert refused.status_code == 403
+            assert "stands for what is hidden" in refused.json()["error"]["message"]
     with Queue("mail", url=house.daemon.url, key=house.keys[Role.ADMIN]) as queue:
         assert queue.get("m1").data["password"] == SECRET

@@ -54,13 +54,18 @@ class LivingSystem:
         *arguments: str,
         key: str | None = None,
         environment: dict[str, str] | None = None,
+        shop: Path = SHOP,
+        shop_environment: dict[str, str] | None = None,
     ):
-        """key: of an admin, where the daemon wants one."""
+        """key: of an admin, where the daemon wants one. environment: of the daemon. shop: another
+        copy of its program, and what it finds in its environment."""
         settings = {"HOLDFAST_LEASES_GRACE_MS": str(GRACE_MS)}
         self.key = key
         self._environment = {**os.environ, **settings, **(environment or {})}
         self.daemon = DaemonProcess(directory / "data", *arguments, environment=self._environment)
         self._log = directory / "shop.log"
+        self._program = shop
+        self._shop_environment = {**os.environ, **(shop_environment or {})}
         self._shop: subprocess.Popen[bytes] | None = None
 
     @property
@@ -94,9 +99,9 @@ class LivingSystem:
         self.daemon.__exit__(*exc)
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(SHOP), self.daemon.url, self.key or "", *arguments]
+        command = [sys.executable, str(self._program), self.daemon.url, self.key or "", *arguments]
         with self._log.open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log)
+            return subprocess.Popen(command, stdout=log, stderr=log, env=self._shop_environment)
 
     # ---- what stands still -------------------------------------------------------------------
 

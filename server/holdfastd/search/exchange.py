@@ -26,6 +26,9 @@ class Request(NamedTuple):
     """Patterns of queue names."""
     after: str | None
     limit: int
+    since_s: float
+    """When its turn came, by the monotonic clock, which all processes share: the start of the
+    process is a part of its time."""
 
 
 class Answer(NamedTuple):

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from holdfastd.clock import SystemClock
 from holdfastd.search.exchange import LENGTH, Request, frame, unpack, unpack_answer
 from holdfastd.search.found import Facets, Found, SearchBroken, SearchBusy, SearchError
 from holdfastd.search.query import Query
@@ -34,6 +35,7 @@ class Finder:
     def __init__(self, directory: Path, idle_s: float = IDLE_S):
         """directory: of the data. Nothing is started before the first search."""
         self._directory = directory
+        self._clock = SystemClock()
         self._idle_s = idle_s
         self._process: Process | None = None
         self._turn = asyncio.Lock()
@@ -99,7 +101,8 @@ class Finder:
                 self._last_number += 1
                 patterns = None if allows is None else list(allows)
                 number = self._last_number
-                request = Request(number, is_count, str(query), patterns, after, limit)
+                since_s = self._clock.monotonic()
+                request = Request(number, is_count, str(query), patterns, after, limit, since_s)
                 result = await self._answer(request)
         finally:
             self._waiting -= 1

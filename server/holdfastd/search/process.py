@@ -18,7 +18,7 @@ from holdfastd.clock import SystemClock
 from holdfastd.search.exchange import Answer, Request, pack_answer, read_frame
 from holdfastd.search.found import Facets, Found, SearchBroken, SearchError
 from holdfastd.search.query import parse
-from holdfastd.search.searching import Searching
+from holdfastd.search.searching import COUNT_S, PAGE_S, Searching
 from holdfastd.search.terms import Pattern
 from holdfastd.store.backup import open_file
 from holdfastd.store.base import RESTORE_ADVICE
@@ -48,20 +48,23 @@ def connect(directory: Path) -> sqlite3.Connection:
 
 def serve(connection: sqlite3.Connection, requests: BinaryIO, answers: BinaryIO) -> None:
     """Until the requests end."""
-    searching = Searching(connection, SystemClock().monotonic, time.sleep)
+    clock = SystemClock()
+    searching = Searching(connection, clock.monotonic, time.sleep)
     while (message := read_frame(requests)) is not None:
         request = Request(*message)
-        answers.write(pack_answer(Answer(request.number, _result(searching, request))))
+        spent_s = clock.monotonic() - request.since_s
+        answers.write(pack_answer(Answer(request.number, _result(searching, request, spent_s))))
         answers.flush()
 
 
-def _result(searching: Searching, request: Request) -> Found | Facets | SearchError:
+def _result(searching: Searching, request: Request, spent_s: float) -> Found | Facets | SearchError:
+    """spent_s: of its time, before it came here."""
     query = parse(request.query, 0)
     allows = _allows(request.allows)
     try:
         if request.is_count:
-            return searching.count(query, allows)
-        return searching.page(query, allows, request.after, request.limit)
+            return searching.count(query, allows, _left(COUNT_S, spent_s))
+        return searching.page(query, allows, request.after, request.limit, _left(PAGE_S, spent_s))
     except SearchError as error:
         return error
     except sqlite3.Error as error:
@@ -70,6 +73,11 @@ def _result(searching: Searching, request: Request) -> Found | Facets | SearchEr
             f"the database cannot be searched ({name}: {error}): if it comes again, look at the "
             f"disk, and {RESTORE_ADVICE}"
         )
+
+
+def _left(seconds: float, spent_s: float) -> float:
+    """A start that took very long leaves a quarter: enough to come on by."""
+    return max(seconds - spent_s, seconds / 4)
 
 
 def _allows(patterns: Iterable[str] | None) -> Callable[[str], bool] | None:

@@ -102,6 +102,11 @@ async def test_events_reach_the_session_that_listens(daemon: Daemon) -> None:
         item = await session.events.get()
 
 
+async def test_a_session_that_outlives_the_inside_ends_without_a_word(daemon: Daemon) -> None:
+    async with daemon.inside.session():
+        daemon.inside.close()
+
+
 async def test_nothing_of_it_is_left_behind(daemon: Daemon) -> None:
     await daemon.inside.call(add("a"))
     async with daemon.inside.session() as session:

@@ -38,10 +38,10 @@ class Held:
             self._count -= 1
 
     async def until(self, doing: asyncio.Future[Any], request: Request, seconds: float) -> None:
-        """Until it is done, the time is over, the client has gone or the daemon stops.
+        """Until it is done or the time is over.
 
         Raises:
-            ClientDisconnect. Whatever it raised by itself.
+            ClientDisconnect. Refusal: the daemon stops. Whatever it raised by itself.
         """
         gone = asyncio.ensure_future(_gone(request))
         stopping = asyncio.ensure_future(self.stopping.wait())
@@ -50,6 +50,8 @@ class Held:
             await asyncio.wait(all_of_them, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if gone.done():
                 raise ClientDisconnect
+            if stopping.done():
+                raise Refusal(ErrorCode.DRAINING, "the server is being restarted: ask again")
             if doing.done():
                 doing.result()
         finally:

@@ -185,7 +185,7 @@ class Server:
 
     def operations(self) -> list[Operation]:
         tag = "server"
-        step: Schema = whole("Whole minutes, or whole hours.", MINUTE_MS, default=MINUTE_MS)
+        step: Schema = whole("At least; longer for a long time.", MINUTE_MS, default=MINUTE_MS)
         return [
             Operation(
                 "GET",
@@ -203,7 +203,7 @@ class Server:
                 tag,
                 "What happened, step by step",
                 self._history,
-                {200: ("The steps in which anything did.", shapes.POINTS)},
+                {200: ("The steps, oldest first.", shapes.POINTS)},
                 query={
                     "queue": shapes.QUEUE_NAME,
                     "name": text("Of jobs; needs its queue.", 1, 256),

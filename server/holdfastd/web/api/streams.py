@@ -35,6 +35,8 @@ from holdfastd.web.safe.redact import Redactor
 QUIET_S: Final = 15.0
 """After so long without news a comment is sent, and the key looked at again: proxies end what is
 silent for 30 to 60 s."""
+LOOK_S: Final = 1.0
+"""As often at most the key is looked at again while there is news; as on the TCP port."""
 RETRY_MS: Final = 2_000
 """After that a browser comes back."""
 NUMBER_MAX: Final = 2**63 - 1
@@ -182,12 +184,19 @@ class _Stream:
             yield message
 
     async def _news(self) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        looked_at = loop.time()
         while True:
+            found, is_quiet = None, False
             try:
                 found = await self._streams.next_event(self._session)
             except TimeoutError:
+                is_quiet = True
+            if is_quiet or loop.time() - looked_at >= LOOK_S:
+                looked_at = loop.time()
                 if not await self._streams.still_may(self._call):
                     return
+            if is_quiet:
                 yield _ALIVE
                 continue
             if found is None:
