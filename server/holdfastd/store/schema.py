@@ -59,12 +59,15 @@ def check(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the file to SCHEMA_VERSION, one transaction per migration. Raises StoreRefused."""
+    """Bring the file to SCHEMA_VERSION, one transaction per migration; a new one in a single
+    transaction, so that one whose making was cut short is empty. Raises StoreRefused."""
     version = check(connection, path)
-    for number, text in enumerate(migrations()[version:], start=version + 1):
+    texts = migrations()[version:]
+    for text in texts if version else ["\n".join(texts)]:
+        version = version + 1 if version else SCHEMA_VERSION
         connection.executescript(
             f"BEGIN IMMEDIATE; {text}\n"
-            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}; COMMIT;"
         )
 
 

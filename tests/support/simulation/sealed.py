@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import Any, Final
 from unittest.mock import patch
 
-from holdfast import aio, ids, link, worker
+from holdfast import aio, link, worker
+from holdfast.wire import ids
 from holdfastd import pipeline
 from holdfastd.engine import broker, dispatch, events, openbatch, partition, queue, sweeping
 from holdfastd.net import peer, reader
