@@ -39,6 +39,8 @@ class Screen:
     def __init__(self) -> None:
         self._modes: list[Any] | None = None
         self._handlers: dict[signal.Signals, Any] = {}
+        self._ended_by: int | None = None
+        """The signal that ends the program."""
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
 
@@ -46,7 +48,8 @@ class Screen:
         self._enter()
         for number, handler in (
             (signal.SIGWINCH, lambda number, frame: self.wake()),
-            (signal.SIGTERM, _leave_program),
+            (signal.SIGINT, self._end),
+            (signal.SIGTERM, self._end),
             (signal.SIGTSTP, self._suspend),
         ):
             self._handlers[number] = signal.signal(number, handler)
@@ -74,6 +77,19 @@ class Screen:
         self._enter()
         self.wake()
 
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        """At once, even out of a write that blocks. Where Python swallows exceptions (it may be
+        collecting garbage), the next wait is the end."""
+        self._ended_by = number
+        self.wake()
+        self._leave_if_ended()
+
+    def _leave_if_ended(self) -> None:
+        if self._ended_by == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._ended_by is not None:
+            sys.exit(128 + self._ended_by)
+
     @property
     def size(self) -> tuple[int, int]:
         """Columns and lines, now: of the terminal, since COLUMNS in the environment stays as it is.
@@ -94,10 +110,12 @@ class Screen:
 
     def wait_for_key(self) -> str:
         """The next key; "" when it was woken or the size has changed."""
+        self._leave_if_ended()
         files = [self._woken, *([sys.stdin.fileno()] if self._modes is not None else [])]
         ready, _, _ = select.select(files, [], [])
         if self._woken in ready:
             os.read(self._woken, 4096)
+            self._leave_if_ended()
             return ""
         key = os.read(sys.stdin.fileno(), 1)
         if not key:
@@ -108,7 +126,3 @@ class Screen:
 def _write(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-def _leave_program(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
