@@ -21,6 +21,7 @@ from holdfastd.engine.model import (
     Retention,
 )
 from holdfastd.engine.outputs import Refusal as Why
+from holdfastd.search.found import BadCursor, SearchBusy, SearchError
 
 LIMIT_MAX: Final = 1_000_000_000
 PERIOD_MS_MAX: Final = 24 * 3600 * 1000
@@ -41,6 +42,13 @@ ERROR_CODE_OF: Final[dict[Why, ErrorCode]] = {
     Why.JOB_EXISTS: ErrorCode.JOB_EXISTS,
     Why.UNKNOWN_WORKER: ErrorCode.UNKNOWN_WORKER,
 }
+
+
+_SEARCH_CODES: Final = {BadCursor: ErrorCode.BAD_REQUEST, SearchBusy: ErrorCode.BUSY}
+
+
+def refusal_of_search(error: SearchError) -> Refusal:
+    return Refusal(_SEARCH_CODES.get(type(error), ErrorCode.INTERNAL), str(error))
 
 
 def new_job(

@@ -494,9 +494,8 @@ class Engine:
         act: Act,
     ) -> None:
         """command: one with queue, ids and expected."""
-        queue = self._partition.queues.get(command.queue)
+        queue = self._queue_of(session, request, command)
         if queue is None:
-            self._refuse_unknown_queue(session, request, command.queue)
             return
         ids, expected = command.ids, command.expected
         refused = self._administering.each(queue, ids, expected, found, moment, act)
@@ -505,9 +504,8 @@ class Engine:
     def _move(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
     ) -> None:
-        queue = self._partition.queues.get(command.queue)
+        queue = self._queue_of(session, request, command)
         if queue is None:
-            self._refuse_unknown_queue(session, request, command.queue)
             return
         target = self._partition.queues.get(command.target)
         if target is not None and target.is_clearing:  # it would be swept away with the others
@@ -519,9 +517,8 @@ class Engine:
     def _edit(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
     ) -> None:
-        queue = self._partition.queues.get(command.queue)
+        queue = self._queue_of(session, request, command)
         if queue is None:
-            self._refuse_unknown_queue(session, request, command.queue)
             return
         act = self._administering.edit(command.payload)
         ids, expected = [command.id], command.expected
@@ -534,9 +531,8 @@ class Engine:
     def _explain(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
     ) -> None:
-        queue = self._partition.queues.get(command.queue)
+        queue = self._queue_of(session, request, command)
         if queue is None:
-            self._refuse_unknown_queue(session, request, command.queue)
             return
         job = self._partition.find(queue, command.id, found)
         if job is None:
@@ -658,6 +654,13 @@ class Engine:
             self._partition.open.outputs.append(
                 Refuse(session.connection, request, refusal, message)
             )
+
+    def _queue_of(self, session: Session, request: int, command: Any) -> QueueState | None:
+        """The one that the command names; None = there is none, and it was refused."""
+        queue = self._partition.queues.get(command.queue)
+        if queue is None:
+            self._refuse_unknown_queue(session, request, command.queue)
+        return queue
 
     def _refuse_unknown_queue(self, session: Session, request: int, name: str) -> None:
         self._refuse(session, request, Refusal.UNKNOWN_QUEUE, f"there is no queue {name}")

@@ -12,8 +12,9 @@ from holdfast.wire.checks import Refusal, check_integer
 from holdfast.wire.constants import LIST_LIMIT_MAX, ErrorCode
 from holdfastd.net.answers import job_map
 from holdfastd.search.finder import Finder
-from holdfastd.search.found import BadCursor, Found, FoundJob, SearchBusy, SearchError
+from holdfastd.search.found import Found, FoundJob, SearchError
 from holdfastd.search.query import Query, QueryError, parse
+from holdfastd.translation import refusal_of_search
 
 SEARCHES_WAITING_MAX: Final = 100
 """Of all connections together; more are refused as BUSY. The last waits for minutes at worst; what
@@ -86,14 +87,11 @@ class Searcher:
         try:
             return await self._finder.page(asked.query, asked.allows, message.after, message.limit)
         except SearchError as error:
-            raise Refusal(_CODES.get(type(error), ErrorCode.INTERNAL), str(error)) from error
+            raise refusal_of_search(error) from error
 
     def _refuse(self, connection: int, message: wire.Search, refusal: Refusal) -> None:
         code = int(refusal.code)
         self._say(connection, wire.Error(message.request, code, refusal.message, refusal.details))
-
-
-_CODES: Final = {BadCursor: ErrorCode.BAD_REQUEST, SearchBusy: ErrorCode.BUSY}
 
 
 def _refuse(error: QueryError) -> NoReturn:

@@ -232,9 +232,7 @@ class SqliteStore:
         log_bytes = COMMIT_BYTES + rows * ROW_BYTES + sum([len(row.payload) for row in batch.added])
         log_bytes += sum([len(row.payload) for row in batch.edited])
         began = perf_counter()
-        if not batch.moved and self._is_worth_no_hop(
-            rows, log_bytes
-        ):  # payloads that move are read
+        if self._is_worth_no_hop(batch, rows, log_bytes):
             with self._guarding():
                 self._writing.run_here(_apply, self._epoch, batch)
         else:
@@ -242,9 +240,11 @@ class SqliteStore:
         self._commit_s = perf_counter() - began
         self._unsaved_bytes += log_bytes
 
-    def _is_worth_no_hop(self, rows: int, log_bytes: int) -> bool:
-        """It will be written sooner than two sleeping threads are woken for it."""
+    def _is_worth_no_hop(self, batch: Batch, rows: int, log_bytes: int) -> bool:
+        """It will be written sooner than two sleeping threads are woken for it. To move or edit a
+        job the payload that it has is read, of whatever size."""
         is_small = rows <= HERE_ROWS_MAX and log_bytes <= HERE_BYTES_MAX
+        is_small = is_small and not (batch.moved or batch.edited)
         return is_small and self._commit_s < HERE_S_MAX and self._writing.is_idle
 
     def needs_checkpoint(self) -> bool:

@@ -18,9 +18,10 @@ from holdfastd.engine.commands import Enqueue
 from holdfastd.engine.model import NewJob
 from holdfastd.engine.outputs import ItemExisting
 from holdfastd.inside import CommandRefused, Inside
-from holdfastd.translation import ERROR_CODE_OF, new_job
+from holdfastd.translation import new_job
 from holdfastd.web import jsonable
 from holdfastd.web.guard import Guard
+from holdfastd.web.refusals import as_refusal
 
 FIELDS: Final = ("name", "data", "id", "options")
 
@@ -68,7 +69,7 @@ class Adding:
         try:
             told = await self._inside.call(Enqueue(queue, items, []))
         except CommandRefused as refusal:
-            raise Refusal(ERROR_CODE_OF[refusal.refusal], refusal.message) from refusal
+            raise as_refusal(refusal) from refusal
         existing = {item.at for item in told if isinstance(item, ItemExisting)}
         return [{"queue": queue, "id": new.id, "created": at not in existing} for at, new in items]
 

@@ -24,12 +24,13 @@ from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
 from holdfastd.inside import CommandRefused, Inside
 from holdfastd.search.finder import Finder
-from holdfastd.search.found import BadCursor, FoundJob, SearchBusy, SearchError
+from holdfastd.search.found import FoundJob, SearchError
 from holdfastd.search.query import Query, parse
 from holdfastd.store.base import Store
 from holdfastd.web import copying, told
 from holdfastd.web.guard import Guard
 from holdfastd.web.ranking import SLICE, first
+from holdfastd.web.refusals import as_refusal
 from holdfastd.web.remembered import Remembered, rights_key
 from holdfastd.web.safe.redact import Redactor
 
@@ -228,7 +229,7 @@ class Board:
         try:
             found = await self._finder.page(query, _patterns(identity), after, limit)
         except SearchError as error:
-            raise _refusal(error) from error
+            raise as_refusal(error) from error
         redact = self._redactor(identity)
         return {
             "jobs": [_listed(job, redact) for job in found.jobs],
@@ -244,7 +245,7 @@ class Board:
         try:
             found = await self._finder.count(query, _patterns(identity))
         except SearchError as error:
-            raise _refusal(error) from error
+            raise as_refusal(error) from error
         return {
             "total": found.total,
             "is_exact": found.is_exact,
@@ -392,11 +393,3 @@ def _patterns(identity: Identity) -> tuple[str, ...] | None:
 
 def _listed(found: FoundJob, redact: Redactor) -> dict[str, Any]:
     return told.job(found.queue, found.row, found.worker, found.error.split("\n")[0], redact)
-
-
-def _refusal(error: SearchError) -> Refusal:
-    if isinstance(error, BadCursor):
-        return Refusal(ErrorCode.BAD_REQUEST, str(error))
-    return Refusal(
-        ErrorCode.BUSY if isinstance(error, SearchBusy) else ErrorCode.INTERNAL, str(error)
-    )

@@ -25,10 +25,10 @@ from holdfastd.inside import CommandRefused, Inside
 from holdfastd.search.finder import Finder
 from holdfastd.search.found import SearchError
 from holdfastd.search.query import Query
-from holdfastd.translation import ERROR_CODE_OF
 from holdfastd.web.acting import kinds
 from holdfastd.web.acting.action import FAILED_KEPT_MAX, Action, Progress, Seen
 from holdfastd.web.guard import Guard
+from holdfastd.web.refusals import as_refusal
 
 UNDO_S: Final = 5.0
 """As long as the toast with "Undo" stays."""
@@ -317,15 +317,6 @@ class Acting:
     def _write(self, identity: Identity, kind: str, entry: dict[str, Any]) -> None:
         who = {"key": identity.name, "key_id": identity.key_id, "client": "http"}
         self._audit().write(self._now_ms(), {"command": kind.upper(), **who, **entry})
-
-
-def as_refusal(error: Exception) -> Refusal:
-    """Why the engine, or the finder, said no, as the protocol has it."""
-    if isinstance(error, Refusal):
-        return error
-    if isinstance(error, CommandRefused):
-        return Refusal(ERROR_CODE_OF[error.refusal], error.message)
-    return Refusal(ErrorCode.BUSY, str(error))
 
 
 def _may_see(identity: Identity, owner: Identity) -> bool:

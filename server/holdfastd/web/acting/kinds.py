@@ -12,7 +12,7 @@ from holdfast.wire.constants import (
 )
 from holdfastd.engine import commands
 from holdfastd.engine.commands import Command
-from holdfastd.engine.model import QueueSettings, SessionKey, State
+from holdfastd.engine.model import FINISHED, QueueSettings, SessionKey, State
 from holdfastd.translation import queue_settings
 from holdfastd.web import jsonable
 
@@ -21,7 +21,6 @@ Some: TypeAlias = Callable[[str, Sequence[str], State, Params], Command]
 """Queue, ids, the state in which they were seen, params."""
 
 PENDING: Final = frozenset({State.WAITING, State.DELAYED})
-FINISHED: Final = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
 ANY: Final = frozenset(State)
 STATES: Final[dict[str, frozenset[State]]] = {
     "retry": FINISHED,

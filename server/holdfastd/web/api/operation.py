@@ -19,9 +19,9 @@ from holdfast.wire.constants import ErrorCode
 from holdfastd.access.rights import Identity
 from holdfastd.inside import CommandRefused
 from holdfastd.search.query import QueryError
-from holdfastd.web.acting.acting import as_refusal
 from holdfastd.web.api.schema import Schema, check, parse
 from holdfastd.web.guard import Guard
+from holdfastd.web.refusals import as_refusal
 
 PREFIX: Final = "/api/v1"
 

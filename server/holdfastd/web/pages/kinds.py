@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast.wire.constants import STATE_NAMES
+from holdfastd.engine import model
+from holdfastd.web.acting.kinds import STATES
 
-ANY: Final = frozenset(STATE_NAMES)
-FINISHED: Final = frozenset({"completed", "failed", "cancelled"})
-PENDING: Final = frozenset({"waiting", "delayed"})
+FINISHED: Final = frozenset(state.name.lower() for state in model.FINISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,40 +27,45 @@ class Kind:
     """Done to one job without a question: it does no harm."""
 
 
+def _states(kind: str) -> frozenset[str]:
+    return frozenset(state.name.lower() for state in STATES[kind])
+
+
 KINDS: Final = {
     "retry": Kind(
-        "Retry", "Retry {jobs}", "Retrying", "retried", "retry", FINISHED,
+        "Retry", "Retry {jobs}", "Retrying", "retried", "retry", _states("retry"),
         "Put back to run again, with all attempts anew.", is_direct=True,
     ),
     "promote": Kind(
-        "Promote", "Promote {jobs}", "Promoting", "promoted", "play", frozenset({"delayed"}),
+        "Promote", "Promote {jobs}", "Promoting", "promoted", "play", _states("promote"),
         "Waits no longer, and runs as soon as a worker is free.", is_direct=True,
     ),
     "cancel": Kind(
-        "Cancel", "Cancel {jobs}", "Cancelling", "cancelled", "cancelled",
-        PENDING | {"active", "blocked"},
+        "Cancel", "Cancel {jobs}", "Cancelling", "cancelled", "cancelled", _states("cancel"),
         "What waits will not run; the handler of an active job is asked to stop. It is kept as "
         "cancelled for a while, and can be retried.",
     ),
     "delete": Kind(
-        "Delete", "Delete {jobs}", "Deleting", "deleted", "trash", ANY,
+        "Delete", "Delete {jobs}", "Deleting", "deleted", "trash", _states("delete"),
         "Data, result, errors and logs are gone for good; the handler of an active job is told to "
         "stop.", is_danger=True,
     ),
     "reschedule": Kind(
-        "Reschedule", "Reschedule {jobs}", "Rescheduling", "rescheduled", "delayed", PENDING,
+        "Reschedule", "Reschedule {jobs}", "Rescheduling", "rescheduled", "delayed",
+        _states("reschedule"),
         "Runs at another time.",
     ),
     "priority": Kind(
-        "Change priority", "Change the priority of {jobs}", "Changing", "changed", "up", PENDING,
+        "Change priority", "Change the priority of {jobs}", "Changing", "changed", "up",
+        _states("priority"),
         "A smaller number runs first; 0 is usual.",
     ),
     "move": Kind(
-        "Move to a queue", "Move {jobs} to a queue", "Moving", "moved", "queues", PENDING,
+        "Move to a queue", "Move {jobs} to a queue", "Moving", "moved", "queues", _states("move"),
         "Keeps its id, and goes on in the other queue.",
     ),
     "edit": Kind(
-        "Edit data", "Change the data of {jobs}", "Changing", "changed", "edit", PENDING,
+        "Edit data", "Change the data of {jobs}", "Changing", "changed", "edit", _states("edit"),
         "The handler gets what stands here.",
     ),
 }  # fmt: skip
