@@ -434,7 +434,11 @@ class Queue:
                 return
 
     async def run_schedule(self, id: str) -> Job:
-        """Add one job of a schedule now; its plan stays as it is."""
+        """Add one job of a schedule now; its plan stays as it is.
+
+        Raises:
+            Refused: UNKNOWN_SCHEDULE; UNKNOWN_JOB if the job has ended and is gone already.
+        """
         message = wire.RunSchedule(0, self.name, id, new_id().hex())
         return await self.get(await self._call(message))
 
