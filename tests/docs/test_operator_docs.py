@@ -1,10 +1,7 @@
 """The pages for an operator name commands, keys, events, metrics and refusals as they are."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,13 +9,11 @@ from typing import Final
 import click
 import pytest
 
-from holdfast import Queue
 from holdfast.cli import cli as holdfast
 from holdfastd import daemon as exits
 from holdfastd.cli import cli as holdfastd
 from holdfastd.cli_options import EXIT_USAGE
 from holdfastd.config import RULES, SECTIONS
-from support.daemon import DaemonProcess
 from support.metrics import exported, series_names
 
 ROOT: Final = Path(__file__).parents[2]
@@ -156,54 +151,3 @@ def test_exit_codes_are_those_of_the_daemon() -> None:
     told = re.findall(r"^\| (\d+) \|", TROUBLESHOOT, re.MULTILINE)
     known = [0, exits.EXIT_NOT_STARTED, EXIT_USAGE, exits.EXIT_BROKEN]
     assert list(map(int, told)) == known
-
-
-# ---- what the pages say, done ----------------------------------------------------------------
-
-
-RUN: Final = (
-    "how-to/install.md",
-    "reference/configuration.md",
-    "how-to/upgrade.md",
-    "how-to/troubleshoot.md",
-)
-OF_OTHERS: Final = ("python3", "install", "systemctl", "journalctl", "fuser", "df", "ls", "pip")
-"""Programs that change the machine, or that are not ours to test."""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", RUN)
-def test_the_commands_of_a_page_work(page: str, tmp_path: Path) -> None:
-    """On a daemon with the configuration of the clone, other ports and other paths."""
-    with DaemonProcess(tmp_path / "data", "--config", str(ROOT / "config.toml")) as daemon:
-        with Queue("mail", url=daemon.url) as queue:
-            queue.add("welcome", id="42")
-        places = {
-            "/etc/holdfast/config.toml": f"{ROOT / 'config.toml'}",
-            "/var/lib/holdfast": str(daemon.directory),
-            "/mnt/backup/holdfast": str(tmp_path),
-        }
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}",
-            "HOLDFAST_URL": daemon.url,
-            "HOLDFAST_HTTP_LISTEN": daemon.http_address,
-        }
-        tried = 0
-        for line in lines(PAGES[page]):
-            program = next(filter(lambda word: not ENVIRONMENT.match(word), line.split()))
-            if program.rpartition("/")[2] in OF_OTHERS or re.search(" restore | doctor ", line):
-                continue
-            for place, here in places.items():
-                line = line.replace(place, here)
-            code = _shell(line.replace("/opt/holdfast/bin/", ""), environment)
-            expected = re.search(r"# ends with (\d+)", line)
-            assert code == (int(expected[1]) if expected else 0), line
-            tried += 1
-        assert tried >= 2
-
-
-def _shell(line: str, environment: dict[str, str]) -> int:
-    return subprocess.run(
-        ["sh", "-c", line], env=environment, capture_output=True, timeout=30, check=False
-    ).returncode
