@@ -55,6 +55,8 @@ class ActiveJob:
     """What a handler gets. `progress` and `log` never block; they may be called from any thread.
 
     Attributes:
+        queue, id, name, data, created_at_ms: of the job; data as it was added.
+        crashes, releases: how often its worker was lost, and how often it was given back.
         token: of this lease. It rises with every run of the job: a handler can guard its own writes
             with it ("only if the stored token is not greater").
         attempt: number of this run, 1 = first. attempts: how many may fail.

@@ -414,9 +414,9 @@ class Queue:
 async def search(query: str = "", *, limit: int | None = None, **server: Any) -> AsyncIterator[Job]:
     """The jobs of all queues that match a query, such as "state:failed queue:mail*".
 
-    They come without data and result; `await job.refresh()` reads these. docs/search.md tells of
-    queries and orders. Each page takes the server 2 s at most; with millions of jobs and a rare
-    match it may take many.
+    They come without data and result; `await job.refresh()` reads these. docs/reference/search.md
+    tells of queries and orders. Each page takes the server 2 s at most; with millions of jobs and a
+    rare match it may take many.
 
     Args:
         limit: so many at most, None = all.

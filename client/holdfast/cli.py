@@ -208,8 +208,8 @@ def explain(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
 def jobs(ctx: click.Context, query: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Find jobs: holdfast jobs 'state:failed queue:mail error:timeout'.
 
-    docs/search.md tells of all that can be asked. Without a QUERY, the newest jobs are listed.
-    Quote it for the shell; behind -- it may begin with a minus.
+    docs/reference/search.md tells of all that can be asked. Without a QUERY, the newest jobs are
+    listed. Quote it for the shell; behind -- it may begin with a minus.
     """
     text = " ".join(query)
     try:

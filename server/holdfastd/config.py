@@ -224,7 +224,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """Copies that the daemon has made of its database; docs/backup.md."""
+    """Copies that the daemon has made of its database; docs/how-to/backup.md."""
 
     dir: Path | None = key("", OptionalDirectory())
     """Made if it is not there; None = no backups are made."""
@@ -249,7 +249,7 @@ class Tcp:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """The port for people, metrics and health; docs/secure.md."""
+    """The port for people, metrics and health; docs/how-to/secure.md."""
 
     listen: Address = key(f"127.0.0.1:{DEFAULT_HTTP_PORT}", HostPort())
     tls: str = key("auto", OneOf(TLS_CHOICES))
@@ -270,7 +270,7 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The daemon's certificate, in PEM, for both ports; docs/secure.md."""
+    """The daemon's certificate, in PEM, for both ports; docs/how-to/secure.md."""
 
     cert_file: Path | None = key("", OptionalFile())
     """With the chain of those that signed it; None = there is none."""
@@ -283,7 +283,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """Who may come in; docs/secure.md."""
+    """Who may come in; docs/how-to/secure.md."""
 
     required: str = key("auto", OneOf(("auto", "on")))
     """Whether clients must give a key. auto = unless the port listens on a loopback address."""

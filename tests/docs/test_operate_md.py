@@ -1,4 +1,4 @@
-"""docs/operate.md names every check of the doctor, and every order of top."""
+"""docs/how-to/operate.md names every check of the doctor, and every order of top."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from holdfastd.store.backup import LOG_BYTES_USUAL
 from holdfastd.store.files import CHECKPOINT_BYTES
 from holdfastd.tls import SOON_MS
 
-OPERATE_MD = (Path(__file__).parents[2] / "docs" / "operate.md").read_text()
+OPERATE_MD = (Path(__file__).parents[2] / "docs" / "how-to" / "operate.md").read_text()
 
 
 def rows() -> dict[str, str]:

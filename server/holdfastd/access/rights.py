@@ -126,7 +126,7 @@ RIGHTS: Final[dict[type[Any], Right]] = {
     wire.Obliterate: Right(_ADMINS, Scope.QUEUE, is_audited=True),
 }
 """A test compares it with the messages of the protocol, and with the tables of protocol.md and
-docs/secure.md. What is not in it is nobody's."""
+docs/how-to/secure.md. What is not in it is nobody's."""
 
 _OF_QUEUE: Final = frozenset(kind for kind, right in RIGHTS.items() if right.scope is Scope.QUEUE)
 
