@@ -232,6 +232,7 @@ class Daemon:
         except KeysError as error:
             await self._pipeline.store.close()
             raise StartError(str(error)) from error
+        await self._front.open(self._in_force.config.data.dir)
 
     async def _bind(self, key: str, starting: Awaitable[tuple[str, int]]) -> str:
         try:

@@ -1,6 +1,7 @@
 """All that people and programs are answered over HTTP, put together."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfastd.engine.broker import Engine
@@ -86,6 +87,10 @@ class Front:
             *assembly.routes(site, assets, monotonic),
         ]
         self.handlers: Mapping[Any, assembly.Handler] = assembly.handlers(site)
+
+    async def open(self, folder: Path) -> None:
+        """The data directory is there, and ours."""
+        await self._acting.remember(folder)
 
     def end_streams(self) -> None:
         """The daemon begins to stop: nobody is to be kept waiting by an open page."""

@@ -9,6 +9,7 @@ from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import RUN_AT_MS_MAX, ErrorCode
 from holdfastd.chronicle import Kind
 from holdfastd.web.acting.acting import Acting, Jobs, Matching
+from holdfastd.web.acting.everywhere import Queues
 from holdfastd.web.api import shapes
 from holdfastd.web.api.operation import Call, Operation, said
 from holdfastd.web.api.schema import Schema, text, whole
@@ -24,7 +25,7 @@ _TO: Final = whole("Unix milliseconds, not included. Without it: now.", 0, RUN_A
 
 
 class Actions:
-    """On some jobs, or on all that match."""
+    """On some jobs, on all that match, on many queues."""
 
     def __init__(self, board: Board, acting: Acting):
         self._board = board
@@ -39,7 +40,7 @@ class Actions:
                 "/actions",
                 "start_action",
                 tag,
-                "Act on some jobs, or on all that match",
+                "Act on some jobs, on all that match, or on many queues",
                 self._start,
                 {
                     200: ("It is done.", shapes.ACTION),
@@ -47,7 +48,7 @@ class Actions:
                 },
                 body=shapes.NEW_ACTION,
                 description="A job is touched only while it is in the state that was seen; others "
-                "are counted as skipped.",
+                "are counted as skipped. Of queues, those that this key may act on.",
             ),
             Operation(
                 "GET",
@@ -64,7 +65,7 @@ class Actions:
                 "/actions/{id}/undo",
                 "undo_action",
                 tag,
-                "Undo one that has not begun",
+                "Undo one that has not begun, or one on queues",
                 self._undo,
                 one,
             ),
@@ -81,18 +82,22 @@ class Actions:
 
     async def _start(self, call: Call) -> Response:
         body = call.body
-        if ("jobs" in body) == ("query" in body):
-            raise Refusal(ErrorCode.BAD_REQUEST, "give either jobs or query")
-        if "jobs" in body and "expected_count" in body:
+        if sum(name in body for name in ("jobs", "query", "queues")) != 1:
+            raise Refusal(ErrorCode.BAD_REQUEST, "give one of jobs, query and queues")
+        if "query" not in body and "expected_count" in body:
             raise Refusal(ErrorCode.BAD_REQUEST, "expected_count goes with query")
-        target: Jobs | Matching
-        if "jobs" in body:
+        target: Jobs | Matching | Queues
+        if "queues" in body:
+            if body.get("params"):
+                raise Refusal(ErrorCode.BAD_OPTION, "an action on queues takes no params")
+            target = Queues(body["queues"])
+        elif "jobs" in body:
             target = Jobs([(ref["queue"], ref["id"], ref["state"]) for ref in body["jobs"]])
         else:
             target = Matching(body["query"], body.get("expected_count"))
         params = body.get("params", {})
         action = await self._acting.act(call.identity, body["kind"], target, params)
-        return said(action, 200 if "jobs" in body else 202)
+        return said(action, 202 if "query" in body else 200)
 
     async def _list(self, call: Call) -> Response:
         return said({"actions": await self._board.actions(call.identity)})

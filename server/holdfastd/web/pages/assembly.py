@@ -17,6 +17,7 @@ from holdfastd.web.pages.adding import Adding
 from holdfastd.web.pages.controlling import Controlling
 from holdfastd.web.pages.doing import Doing
 from holdfastd.web.pages.errors import error_page, is_from_htmx
+from holdfastd.web.pages.everywhere import Everywhere
 from holdfastd.web.pages.history import History
 from holdfastd.web.pages.job import JobPage
 from holdfastd.web.pages.jobs import JobsPages
@@ -53,6 +54,7 @@ def routes(site: Site, assets: Assets, monotonic: Callable[[], float]) -> list[B
         past,
         Server(site),
         Controlling(site),
+        Everywhere(site),
         # Its own addresses are below /jobs, and so is any queue's name.
         Adding(site),
         Doing(site),

@@ -52,6 +52,7 @@ class Server:
             "config": told.get("config", []),
             "findings": told.get("findings", []),
             "actions": await site.board.actions(identity),
+            "may_act": site.guard.allows(identity, Need.ACT),
         }
 
 

@@ -59,6 +59,8 @@ NEEDS: Final[dict[tuple[str, str], Asked]] = {
     ("POST", "/queues/{queue}/add"): Need.ADD,
     ("POST", "/do/jobs"): Need.ACT,
     ("POST", "/do/undo"): Need.ACT,
+    ("GET", "/do/all-queues/{kind}"): Need.ACT,
+    ("POST", "/do/all-queues/{kind}"): Need.ACT,
     ("GET", "/do/queues/{kind}"): Need.ACT,
     ("POST", "/do/queues/{kind}"): Need.ACT,
     ("GET", "/do/workers/{kind}"): Need.ACT,
