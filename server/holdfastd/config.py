@@ -551,6 +551,19 @@ def flatten(config: Config) -> Flat:
     }
 
 
+def as_environment(config: Config) -> dict[str, str]:
+    """The variables that give another process these settings, if it reads no file and has no
+    flags."""
+    flat = flatten(config)
+    return {variable: _text(flat[path]) for variable, path in VARIABLES.items()}
+
+
+def _text(value: str | int | bool | list[str]) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
 def _flat(value: object) -> str | int | bool | list[str]:
     if isinstance(value, int):
         return value

@@ -9,6 +9,8 @@ from holdfastd.inside import Inside
 from holdfastd.search.finder import Finder
 from holdfastd.store.base import Store
 from holdfastd.web.acting.acting import Acting
+from holdfastd.web.acting.noting import Noting
+from holdfastd.web.acting.upkeep import Machine, Upkeep
 from holdfastd.web.adding import Adding
 from holdfastd.web.api.assembly import Api
 from holdfastd.web.assets import Assets
@@ -38,6 +40,7 @@ class Front:
         chronicle: "Chronicle",
         guard: Guard,
         facts: Facts,
+        machine: Machine,
         audit: "Callable[[], AuditLog]",
         look: Callable[[], Look],
         payload_bytes_max: Callable[[], int],
@@ -49,13 +52,15 @@ class Front:
         self._inside = inside
         self._finder = finder
         self._live = Live(guard, monotonic)
+        noting = Noting(audit, now_ms)
+        upkeep = Upkeep(machine, guard, noting)
         self._acting = Acting(
             engine,
             inside,
             finder,
             guard,
             lambda identity, text: board.query(identity, text),
-            audit,
+            noting,
             now_ms,
             new_id,
         )
@@ -71,13 +76,14 @@ class Front:
             self._acting,
         )
         adding = Adding(inside, guard, now_ms, payload_bytes_max)
-        self._api = Api(engine, store, inside, board, self._acting, adding, guard, now_ms)
+        self._api = Api(engine, store, inside, board, self._acting, adding, upkeep, guard, now_ms)
         assets = Assets()
         site = Site(
             board,
             guard,
             self._acting,
             adding,
+            upkeep,
             Rendering(assets, now_ms, look),
             self._live,
             now_ms,

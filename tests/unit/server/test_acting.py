@@ -30,6 +30,7 @@ from holdfastd.web.acting import acting
 from holdfastd.web.acting.acting import RUNNING_MAX, STEP_JOBS, Acting, Jobs, Matching
 from holdfastd.web.acting.everywhere import STEP_QUEUES, Queues
 from holdfastd.web.acting.kept import CUT_SHORT, NAME, NOT_BEGUN
+from holdfastd.web.acting.noting import Noting
 from holdfastd.web.guard import Guard
 from holdfastd.web.safe.sessions import Sessions
 from support.engine import new_job
@@ -85,7 +86,7 @@ class Office:
             self.finder,
             Guard(door, Sessions(clock)),
             lambda identity, text: parse(text, 0),
-            lambda: self.audit,
+            Noting(lambda: self.audit, lambda: 0),
             lambda: 0,
             lambda: str(next(ids)),
         )

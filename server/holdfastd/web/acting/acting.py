@@ -18,7 +18,6 @@ from typing import Any, Final, NamedTuple
 from holdfast.wire.checks import Refusal, check_job_id, check_queue_name
 from holdfast.wire.constants import STATE_NAMES, ErrorCode
 from holdfastd.access.rights import NEEDS, Identity, Need
-from holdfastd.audit import AuditLog
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.model import QueueSettings, SessionKey, State
 from holdfastd.engine.outputs import ItemRefusal
@@ -31,6 +30,7 @@ from holdfastd.web.acting import kinds
 from holdfastd.web.acting.action import FAILED_KEPT_MAX, Action, Progress, Seen
 from holdfastd.web.acting.everywhere import Chosen, Everywhere, Queues
 from holdfastd.web.acting.kept import CUT_SHORT, NOT_BEGUN, Kept
+from holdfastd.web.acting.noting import Noting
 from holdfastd.web.guard import Guard
 from holdfastd.web.refusals import as_refusal
 
@@ -70,7 +70,7 @@ class Acting:
         finder: Finder,
         guard: Guard,
         query: Callable[[Identity, str], Query],
-        audit: Callable[[], AuditLog],
+        noting: Noting,
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
     ):
@@ -80,7 +80,7 @@ class Acting:
         self._finder = finder
         self._guard = guard
         self._query = query
-        self._audit = audit
+        self._noting = noting
         self._now_ms = now_ms
         self._new_id = new_id
         self._everywhere = Everywhere(engine, inside, guard)
@@ -363,10 +363,11 @@ class Acting:
             result = await self._inside.call(command)
         except CommandRefused as refusal:
             why = as_refusal(refusal)
-            self._write(identity, kind, {**entry, "result": why.code.name, "why": why.message})
+            entry |= {"result": why.code.name, "why": why.message}
+            self._noting.write(identity, kind, entry)
             raise why from refusal
         done = result if isinstance(result, int) else 0
-        self._write(identity, kind, {**entry, "result": "ok", "done": done})
+        self._noting.write(identity, kind, {**entry, "result": "ok", "done": done})
         return {"done": done}
 
     # ---- the audit log -------------------------------------------------------------------------
@@ -379,11 +380,8 @@ class Acting:
             entry |= {"done": action.done, "skipped": action.skipped, "refused": action.failed[:20]}
         if action.changed:
             entry["names"] = action.changed[:NAMED_MAX]
-        self._write(identity, action.kind, {"action": entry.pop("id"), **entry, "result": result})
-
-    def _write(self, identity: Identity, kind: str, entry: dict[str, Any]) -> None:
-        who = {"key": identity.name, "key_id": identity.key_id, "client": "http"}
-        self._audit().write(self._now_ms(), {"command": kind.upper(), **who, **entry})
+        entry = {"action": entry.pop("id"), **entry, "result": result}
+        self._noting.write(identity, action.kind, entry)
 
 
 def _may_see(identity: Identity, owner: Identity) -> bool:

@@ -1,4 +1,4 @@
-"""Actions on many jobs, workers, the past, the daemon itself."""
+"""Actions on many jobs and queues, workers, the past."""
 
 from collections.abc import Callable
 from typing import Final, get_args
@@ -181,11 +181,10 @@ class Workers:
 
 
 class Server:
-    """The past, and the daemon."""
+    """All queues in short, and the past."""
 
-    def __init__(self, board: Board, guard: Guard, now_ms: Callable[[], int]):
+    def __init__(self, board: Board, now_ms: Callable[[], int]):
         self._board = board
-        self._guard = guard
         self._now_ms = now_ms
 
     def operations(self) -> list[Operation]:
@@ -232,15 +231,6 @@ class Server:
                     "limit": whole(low=1, high=TOPS_MAX, default=10),
                 },
             ),
-            Operation(
-                "GET",
-                "/server",
-                "get_server",
-                tag,
-                "The daemon",
-                self._server,
-                {200: ("It.", {"type": "object"})},
-            ),
         ]
 
     async def _overview(self, call: Call) -> Response:
@@ -266,6 +256,3 @@ class Server:
         if from_ms > to_ms:
             raise Refusal(ErrorCode.BAD_REQUEST, f"from_ms {from_ms} is after to_ms {to_ms}")
         return from_ms, to_ms
-
-    async def _server(self, call: Call) -> Response:
-        return said(await self._board.server(call.identity))

@@ -250,5 +250,10 @@ ACTIONS: Final = told(actions=listed(ACTION))
 POINTS: Final = told(
     points=listed(told("at_ms", "added", "completed", "failed", "wait_ms", "run_ms"))
 )
+REPORT: Final = told(
+    at_ms=whole("When it looked."),
+    status=text("The worst.", enum=["ok", "unknown", "warn", "bad"]),
+    checks={"type": "object"},
+)
 TOPS: Final = told(top=listed(told("queue", "name", "ended", "failed", "run_p95_ms")))
 OVERVIEW: Final = told("totals", "per_min", queues=listed(QUEUE), last_failed=listed(JOB))

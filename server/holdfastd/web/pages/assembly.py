@@ -21,6 +21,7 @@ from holdfastd.web.pages.everywhere import Everywhere
 from holdfastd.web.pages.history import History
 from holdfastd.web.pages.job import JobPage
 from holdfastd.web.pages.jobs import JobsPages
+from holdfastd.web.pages.keeping import Keeping
 from holdfastd.web.pages.overview import Overview
 from holdfastd.web.pages.queue import Queue
 from holdfastd.web.pages.queues import Queues
@@ -55,6 +56,7 @@ def routes(site: Site, assets: Assets, monotonic: Callable[[], float]) -> list[B
         Server(site),
         Controlling(site),
         Everywhere(site),
+        Keeping(site),
         # Its own addresses are below /jobs, and so is any queue's name.
         Adding(site),
         Doing(site),
