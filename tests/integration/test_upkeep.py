@@ -1,4 +1,4 @@
-"""What an admin has a real daemon do to itself by HTTP: what the doctor says, a backup, a reload."""
+"""What an admin has a daemon do to itself by HTTP: what the doctor says, a backup, a reload."""
 
 import json
 import time

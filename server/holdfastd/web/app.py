@@ -18,6 +18,7 @@ from holdfastd.access.rights import check_metrics
 from holdfastd.web.bounded import BoundedHttp
 from holdfastd.web.guard import Guard
 from holdfastd.web.metrics import Form, Metrics
+from holdfastd.web.packing import Packing
 from holdfastd.web.safe.needs import guarded
 from holdfastd.web.safe.refusing import gone, refused
 from holdfastd.web.safe.shield import Shield
@@ -68,7 +69,7 @@ def make_app(
         routes=guarded([*ours, *routes], guard),
         exception_handlers={Refusal: refused, ClientDisconnect: gone, **handlers},
     )
-    return Shield(app, guard)
+    return Shield(Packing(app), guard)
 
 
 class HttpServer(uvicorn.Server):
