@@ -130,6 +130,7 @@ class Daemon:
             self._guard,
             self._front.routes,
             self._front.handlers,
+            settings.http.prefix,
         )
         has_tls = exposure.http_has_tls(settings)
         http = settings.http.listen
@@ -167,6 +168,7 @@ class Daemon:
             clock.now_ms,
             clock.monotonic,
             lambda: uuid.uuid4().hex,
+            settings.http.prefix,
         )
 
     def _make_backups(self) -> Backups | None:

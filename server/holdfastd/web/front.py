@@ -47,8 +47,10 @@ class Front:
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
         new_id: Callable[[], str],
+        prefix: str = "",
     ):
-        """audit, look, payload_bytes_max: what is in force; a reload changes them."""
+        """audit, look, payload_bytes_max: what is in force; a reload changes them. prefix: see
+        `web.prefixed`."""
         self._inside = inside
         self._finder = finder
         self._live = Live(guard, monotonic)
@@ -76,7 +78,9 @@ class Front:
             self._acting,
         )
         adding = Adding(inside, guard, now_ms, payload_bytes_max)
-        self._api = Api(engine, store, inside, board, self._acting, adding, upkeep, guard, now_ms)
+        self._api = Api(
+            engine, store, inside, board, self._acting, adding, upkeep, guard, now_ms, prefix
+        )
         assets = Assets()
         site = Site(
             board,
@@ -84,7 +88,7 @@ class Front:
             self._acting,
             adding,
             upkeep,
-            Rendering(assets, now_ms, look),
+            Rendering(assets, now_ms, look, prefix),
             self._live,
             now_ms,
         )

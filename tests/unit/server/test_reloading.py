@@ -36,6 +36,7 @@ OTHERS: dict[str, str] = {
     "http.label": "production",
     "http.label_colour": "red",
     "http.hosts": "a.example",
+    "http.prefix": "/holdfast",
     "http.read_only": "true",
     "http.hide_data": "true",
     "http.redact": "password,*.secret",

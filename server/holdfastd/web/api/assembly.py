@@ -37,8 +37,10 @@ class Api:
         upkeep: Upkeep,
         guard: Guard,
         now_ms: Callable[[], int],
+        prefix: str,
     ):
         self._guard = guard
+        self._prefix = prefix
         self._held = Held()
         parts = (
             Queues(board, acting),
@@ -70,4 +72,4 @@ class Api:
         self._held.stopping.set()
 
     async def _describe(self, call: Call) -> Response:
-        return said(openapi.document(self.operations))
+        return said(openapi.document(self.operations, self._prefix))

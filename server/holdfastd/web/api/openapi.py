@@ -31,7 +31,8 @@ _ERRORS: Final = {
 }
 
 
-def document(operations: Iterable[Operation]) -> dict[str, Any]:
+def document(operations: Iterable[Operation], prefix: str = "") -> dict[str, Any]:
+    """prefix: of all paths, where the port is below one; see `web.prefixed`."""
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
         paths.setdefault(PREFIX + each.path, {})[each.method.lower()] = _operation(each)
@@ -43,6 +44,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
             "description": "Add jobs, wait for them, see and act on them. Instants are Unix "
             "milliseconds (`_at_ms`), lengths milliseconds (`_ms`).",
         },
+        "servers": [{"url": prefix or "/"}],
         "security": [{"key": []}, {}],
         "paths": paths,
         "components": {

@@ -47,7 +47,7 @@ class Overview:
             "overview.html",
             page="overview",
             live=live.partition("?")[2],
-            first_job=views.first_job(str(request.base_url).rstrip("/")),
+            first_job=views.first_job(site.rendering.origin(request)),
             action=await self._action(identity, request.query_params.get("action")),
             **values,
         )
