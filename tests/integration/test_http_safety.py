@@ -339,6 +339,7 @@ def everything_shown(client: httpx2.Client) -> Iterator[tuple[str, str]]:
         "/jobs/export?q=id:m1",
         *(f"/jobs/mail/m1?tab={tab}" for tab in tabs),
         "/api/v1/jobs?q=id:m1",
+        "/api/v1/jobs/export?q=id:m1&whole=true",
         "/api/v1/queues/mail/jobs/m1",
         "/api/v1/queues/mail/jobs/m1/wait?timeout_ms=0",
     ):
@@ -351,14 +352,15 @@ def test_what_is_redacted_is_in_no_page_and_no_answer(house: House) -> None:
         with house.person(house.keys[role]) as person:
             shown = dict(everything_shown(person))
             assert [path for path, text in shown.items() if SECRET in text] == []
-            for path in ("/jobs/mail/m1?tab=data", "/api/v1/queues/mail/jobs/m1"):
+            exported = "/api/v1/jobs/export?q=id:m1&whole=true"
+            for path in ("/jobs/mail/m1?tab=data", "/api/v1/queues/mail/jobs/m1", exported):
                 assert "ada" in shown[path], path
                 assert "[redacted]" in shown[path], path
             for query in ("data.password:*", f"data.password:{SECRET}", "data.api.0.secret:*"):
                 for path in ("/jobs", "/jobs/facets", "/jobs/export"):
                     answer = person.get(path, params={"q": query})
                     assert "mail/m1" not in answer.text, (path, query)
-                for path in ("/api/v1/jobs", "/api/v1/jobs/facets"):
+                for path in ("/api/v1/jobs", "/api/v1/jobs/facets", "/api/v1/jobs/export"):
                     assert person.get(path, params={"q": query}).status_code == 403, (path, query)
             said = person.get("/jobs", params={"q": "data.password:x"}).text
             assert "cannot be searched for" in said

@@ -1,7 +1,7 @@
 """Actions on many jobs and queues, workers, the past."""
 
 from collections.abc import Callable
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from starlette.responses import Response
 
@@ -11,9 +11,10 @@ from holdfastd.chronicle import Kind
 from holdfastd.web.acting.acting import Acting, Jobs, Matching
 from holdfastd.web.acting.everywhere import Queues
 from holdfastd.web.api import shapes
-from holdfastd.web.api.operation import Call, Operation, said
+from holdfastd.web.api.operation import JSON, Call, Operation, said
 from holdfastd.web.api.schema import Schema, text, whole
 from holdfastd.web.board import Board
+from holdfastd.web.exporting import CSV, points_as_csv
 from holdfastd.web.guard import Guard, Need
 
 MINUTE_MS: Final = 60_000
@@ -190,6 +191,13 @@ class Server:
     def operations(self) -> list[Operation]:
         tag = "server"
         step: Schema = whole("At least; longer for a long time.", MINUTE_MS, default=MINUTE_MS)
+        past = {
+            "queue": shapes.QUEUE_NAME,
+            "name": text("Of jobs; needs its queue.", 1, 256),
+            "from_ms": _FROM,
+            "to_ms": _TO,
+            "step_ms": step,
+        }
         return [
             Operation(
                 "GET",
@@ -200,21 +208,26 @@ class Server:
                 self._overview,
                 {200: ("It.", shapes.OVERVIEW)},
             ),
-            Operation(
-                "GET",
-                "/history",
-                "get_history",
-                tag,
-                "What happened, step by step",
-                self._history,
-                {200: ("The steps, oldest first.", shapes.POINTS)},
-                query={
-                    "queue": shapes.QUEUE_NAME,
-                    "name": text("Of jobs; needs its queue.", 1, 256),
-                    "from_ms": _FROM,
-                    "to_ms": _TO,
-                    "step_ms": step,
-                },
+            *(
+                Operation("GET", path, name, tag, summary, handler, answer, query=past, media=media)
+                for path, name, summary, handler, answer, media in (
+                    (
+                        "/history",
+                        "get_history",
+                        "What happened, step by step",
+                        self._history,
+                        {200: ("The steps, oldest first.", shapes.POINTS)},
+                        JSON,
+                    ),
+                    (
+                        "/history/export",
+                        "export_history",
+                        "The same as a file (CSV)",
+                        self._export,
+                        {200: ("A head, and a line a step, oldest first.", text())},
+                        CSV,
+                    ),
+                )
             ),
             Operation(
                 "GET",
@@ -237,12 +250,17 @@ class Server:
         return said(await self._board.overview(call.identity))
 
     async def _history(self, call: Call) -> Response:
+        return said({"points": await self._points(call)})
+
+    async def _export(self, call: Call) -> Response:
+        return Response(points_as_csv(await self._points(call)), media_type=CSV)
+
+    async def _points(self, call: Call) -> list[dict[str, Any]]:
         query = call.query
         from_ms, to_ms = self._range(query["from_ms"], query["to_ms"], HOUR_MS)
-        points = await self._board.history(
+        return await self._board.history(
             call.identity, query["queue"], query["name"], from_ms, to_ms, query["step_ms"]
         )
-        return said({"points": points})
 
     async def _top(self, call: Call) -> Response:
         query = call.query
