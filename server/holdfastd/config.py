@@ -176,6 +176,34 @@ class Texts:
         return self.check([each.strip() for each in text.split(",")] if text.strip() else [])
 
 
+class PathPrefix:
+    """Of addresses: "/holdfast"."""
+
+    allowed = 'a path such as "/holdfast" that begins as none of this port does, or "" for none'
+
+    _FORM: Final = re.compile(r"(?:/[A-Za-z0-9._~-]*[A-Za-z0-9_~-])+", re.ASCII)
+    _LENGTH_MAX: Final = 200
+    TAKEN: Final = frozenset(
+        {"actions", "api", "do", "jobs", "live", "livez", "login", "logout", "metrics"}
+        | {"metrics-history", "queues", "readyz", "robots.txt", "schedules", "server", "static"}
+        | {"workers"}
+    )
+    """First parts of this port's own paths: a proxy may take the prefix away, or leave it, and what
+    begins like one of these could be either."""
+
+    def check(self, value: object) -> str:
+        if value == "":
+            return ""
+        if not isinstance(value, str) or len(value) > self._LENGTH_MAX:
+            raise ValueError
+        if not self._FORM.fullmatch(value) or value.split("/")[1] in self.TAKEN:
+            raise ValueError
+        return value
+
+    def parse(self, text: str) -> str:
+        return self.check(text)
+
+
 class Text:
     """A few words for people to see; "" for none."""
 
@@ -257,6 +285,8 @@ class Http:
     hosts: tuple[str, ...] = key([], Texts("host names", "queue.example", HOST, is_lowered=True))
     """By which it may be asked for where no key is required, besides loopback ones; without
     ports."""
+    prefix: str = key("", PathPrefix())
+    """The path below which a proxy has this port; see `web.prefixed`."""
     read_only: bool = key(False, Switch())
     """Nobody changes anything by HTTP, whatever the key."""
     hide_data: bool = key(False, Switch())
@@ -549,6 +579,19 @@ def flatten(config: Config) -> Flat:
         for section, kind in SECTIONS.items()
         for each in fields(kind)
     }
+
+
+def as_environment(config: Config) -> dict[str, str]:
+    """The variables that give another process these settings, if it reads no file and has no
+    flags."""
+    flat = flatten(config)
+    return {variable: _text(flat[path]) for variable, path in VARIABLES.items()}
+
+
+def _text(value: str | int | bool | list[str]) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def _flat(value: object) -> str | int | bool | list[str]:

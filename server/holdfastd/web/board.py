@@ -192,12 +192,13 @@ class Board:
     async def _totals(self, queues: list[QueueState], now_ms: int) -> dict[str, Any]:
         numbers = [0] * (len(State) + 1)
         sessions: set[SessionKey] = set()
-        slots, oldest_at_ms = 0, None
+        slots, paused, oldest_at_ms = 0, 0, None
         for at, queue in enumerate(queues):
             for state in State:
                 numbers[state] += queue.counts[state]
             sessions.update(session.key for session in queue.subscribers)
             slots += queue.active_count
+            paused += queue.is_paused
             waits_since = queue.oldest_waiting_at_ms()
             if waits_since is not None:
                 oldest_at_ms = min(waits_since, oldest_at_ms or waits_since)
@@ -212,6 +213,7 @@ class Board:
             "workers": len(workers),
             "slots": slots + sum(worker.credit for worker in workers),
             "queues": len(queues),
+            "paused": paused,
         }
 
     # ---- jobs ----------------------------------------------------------------------------------
