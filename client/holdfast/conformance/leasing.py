@@ -122,6 +122,23 @@ async def item_by_item(scene: Scene) -> None:
     worker.same("state of a", await state_of(scene, worker, queue), int(State.COMPLETED))
 
 
+@check(
+    "one-bad-form",
+    "A list with one item of a wrong form is refused as a whole, and gives no credit.",
+    Op.ACK,
+    ErrorCode.BAD_REQUEST,
+    section="Requests and sessions",
+)
+async def one_bad_form(scene: Scene) -> None:
+    queue = scene.queue()
+    worker, job = await scene.leased(queue)
+    await scene.add(worker, queue, "b")
+    items: list[Any] = [[*job.held, None], [job.token, queue]]
+    await worker.refused(wire.Ack(0, items, 1), ErrorCode.BAD_REQUEST)
+    await worker.gets_nothing("no job for the credit of a request that was refused")
+    worker.same("state of a", await state_of(scene, worker, queue), int(State.ACTIVE))
+
+
 @check("fail-for-good", "Without attempts left, or with -1, FAIL ends the job.", Op.FAIL)
 async def fail_for_good(scene: Scene) -> None:
     for name, attempts, retry in (("last", 1, None), ("never", 5, NEVER)):

@@ -59,6 +59,7 @@ def result_map(result: Result) -> dict[str, Any]:
         "failure": found,
         "why_skipped": result.why or None,
         "seconds": round(result.seconds, 3),
+        "met": sorted(subject.name for subject in result.met),
         "transcript": result.transcript,
     }
 
