@@ -163,6 +163,32 @@ async def test_who_is_turned_away_for_now_comes_again(
     assert (await adding).error == ""
 
 
+async def test_a_server_of_another_version_is_left_and_that_is_told(
+    server: ScriptedServer, producer: Producer
+) -> None:
+    """IDENTIFY may only have a version that the server speaks."""
+    adding = producer.add("n", 7)
+    line = await server.dialled()
+    await line.say(wire.Hello({**HELLO, "protocol": [8, 9]}))
+    await line.is_left_without(wire.Identify)
+    assert "8 to 9" in (await adding).error
+
+
+@pytest.mark.parametrize("name", ["heartbeat_ms", "resumed", "last_request", "last_refused"])
+async def test_a_welcome_that_lacks_what_it_must_have_is_told(
+    server: ScriptedServer, name: str
+) -> None:
+    """Of our own clients only: the example in JavaScript trusts its server."""
+    for client in (Asyncio(), Blocking()):
+        producer = client.producer(server.url)
+        adding = producer.add("n", 7)
+        line = await server.dialled()
+        await line.let_in(**{name: None})
+        await line.is_left()
+        assert f"its WELCOME has no {name}" in (await adding).error
+        await producer.close()
+
+
 NO_PROTOCOL = {
     "HTTP": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
     "no msgpack": b"\x00\x00\x00\x02\xc1\xc1",

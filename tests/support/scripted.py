@@ -143,9 +143,13 @@ class Line:
 
     async def is_left(self) -> None:
         """The client hangs up; what it says before that does not matter."""
+        await self.is_left_without()
+
+    async def is_left_without(self, *kinds: type[Any]) -> None:
+        """It hangs up, and says none of these before."""
         async with asyncio.timeout(PATIENCE_S):
-            while await self._heard.get() is not None:
-                pass
+            while (message := await self._heard.get()) is not None:
+                assert not isinstance(message, kinds), f"came {message!r}"
 
     # ---- what most scripts begin with --------------------------------------------------------
 

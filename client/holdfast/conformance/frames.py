@@ -29,20 +29,18 @@ NO_MESSAGES: Final = {
 """Bodies, by what is wrong with them."""
 
 
-def frame_of(*elements: Any) -> bytes:
-    return encode_frame(msgpack.packb(elements))
+async def say_by_hand(speaker: Speaker, *elements: Any, what: str = "") -> None:
+    """An array with whatever is in it."""
+    if elements[0] in Op._value2member_map_:
+        speaker.met.add(Op(elements[0]))
+    data = encode_frame(msgpack.packb(elements))
+    await speaker.say_bytes(data, what or f"the array {list(elements)}")
 
 
-async def answer_to(speaker: Speaker, number: int, data: bytes, what: str) -> Any:
-    """Of a request that was written by hand."""
-    await speaker.say_bytes(data, what)
-    return await speaker.answered(number)
-
-
-async def is_refused_by_hand(
-    speaker: Speaker, number: int, code: ErrorCode, *elements: Any
-) -> None:
-    answer = await answer_to(speaker, number, frame_of(*elements), f"the array {list(elements)}")
+async def is_refused_by_hand(speaker: Speaker, code: ErrorCode, *elements: Any) -> None:
+    """The second element is the request's number."""
+    await say_by_hand(speaker, *elements)
+    answer = await speaker.answered(elements[1])
     speaker.expect(getattr(answer, "code", 0) == code, f"ERROR {int(code)} ({code.name})", answer)
 
 
@@ -106,12 +104,12 @@ async def too_many_items(scene: Scene) -> None:
     speaker = await scene.enter()
     assert speaker.hello is not None, "enter has waited for it"
     count = speaker.hello.info["limits"]["items"] + 1
-    await speaker.say_bytes(frame_of(Op.EXTEND, 1, [0] * count), f"EXTEND of {count:,} items")
+    await say_by_hand(speaker, Op.EXTEND, 1, [0] * count, what=f"EXTEND of {count:,} items")
     await speaker.is_refused(ErrorCode.BAD_FRAME)
     speaker = await scene.enter()
     settings = {f"k{number}": 0 for number in range(MAP_ITEMS_MAX + 1)}
     what = f"CONFIGURE with a map of {len(settings)}"
-    await speaker.say_bytes(frame_of(Op.CONFIGURE, 1, scene.queue(), settings), what)
+    await say_by_hand(speaker, Op.CONFIGURE, 1, scene.queue(), settings, what=what)
     await speaker.is_refused(ErrorCode.BAD_FRAME)
 
 
@@ -124,9 +122,7 @@ async def too_many_items(scene: Scene) -> None:
 async def unknown_command(scene: Scene) -> None:
     speaker = await scene.enter()
     for number in (1, 2):
-        await is_refused_by_hand(
-            speaker, number, ErrorCode.UNKNOWN_COMMAND, UNKNOWN_OP, number, "q"
-        )
+        await is_refused_by_hand(speaker, ErrorCode.UNKNOWN_COMMAND, UNKNOWN_OP, number, "q")
     speaker.count_from(2)
     await scene.add(speaker, scene.queue(), "a")
 
@@ -135,9 +131,8 @@ async def unknown_command(scene: Scene) -> None:
 async def unknown_elements(scene: Scene) -> None:
     speaker, queue = await scene.enter(), scene.queue()
     item = ["a", "n", NIL, None, {"from": "the future"}, 7]
-    data = frame_of(Op.ENQUEUE, 1, queue, [item], False, "one more", {"and": "one"})
-    answer = await answer_to(speaker, 1, data, "ENQUEUE with elements that are not known")
-    speaker.same("answer", answer, wire.Reply(1, []))
+    await say_by_hand(speaker, Op.ENQUEUE, 1, queue, [item], False, "one more", {"and": "one"})
+    speaker.same("result", await speaker.result_of(1), [])
     speaker.count_from(1)
     await scene.job(speaker, queue, "a")
 
@@ -146,10 +141,9 @@ async def unknown_elements(scene: Scene) -> None:
 async def defaults(scene: Scene) -> None:
     speaker, queue = await scene.enter(), scene.queue()
     await scene.add(speaker, queue, "a")
-    data = frame_of(Op.LIST, 2, queue, 1)
-    answer = await answer_to(speaker, 2, data, "LIST without after and limit")
-    speaker.expect(isinstance(answer, wire.Reply), "REPLY", answer)
-    speaker.same("ids of the jobs", [job["id"] for job in answer.result["jobs"]], ["a"])
+    await say_by_hand(speaker, Op.LIST, 2, queue, 1)
+    page = await speaker.result_of(2)
+    speaker.same("ids of the jobs", [job["id"] for job in page["jobs"]], ["a"])
 
 
 @check(
@@ -171,7 +165,7 @@ async def bad_fields(scene: Scene) -> None:
         [Op.PAUSE, 8, None],
     ]
     for elements in wrong:
-        await is_refused_by_hand(speaker, elements[1], ErrorCode.BAD_REQUEST, *elements)
+        await is_refused_by_hand(speaker, ErrorCode.BAD_REQUEST, *elements)
     speaker.count_from(len(wrong))
     await scene.add(speaker, queue, "a")
 
@@ -186,7 +180,7 @@ async def bad_fields(scene: Scene) -> None:
 )
 async def without_a_number(scene: Scene) -> None:
     speaker = await scene.enter()
-    await speaker.say_bytes(frame_of(Op.CREDIT, "many"), "CREDIT with a text as amount")
+    await say_by_hand(speaker, Op.CREDIT, "many")
     error = await speaker.until(lambda: speaker.error, "ERROR with request nil")
     speaker.same("code", error and error.code, int(ErrorCode.BAD_REQUEST))
     await scene.add(speaker, scene.queue(), "a")

@@ -184,8 +184,7 @@ async def retry_delays_ms(scene: Scene, name: str, backoff: dict[str, Any] | Non
         is_delayed = found["state"] == State.DELAYED
         ended_at_ms = found["errors"][-1]["ended_at_ms"]
         delays.append(found["run_at_ms"] - ended_at_ms if is_delayed else 0)
-        if is_delayed:
-            await worker.ask_items(wire.Promote(0, queue, ["a"]))
+        await worker.ask(wire.Promote(0, queue, ["a"]))  # refused if it waits already
         await worker.say(wire.Credit(1))
         job = await worker.take_job()
     worker.same("attempt after four failures", job.attempt, 5)

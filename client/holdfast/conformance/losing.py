@@ -99,7 +99,7 @@ async def grace(scene: Scene) -> None:
 @check(
     "max-crashes",
     "A job whose workers are lost max_crashes times fails as crashed.",
-    Op.GET,
+    Op.WAIT,
 )
 async def max_crashes(scene: Scene) -> None:
     queue = scene.queue()
