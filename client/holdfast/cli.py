@@ -425,6 +425,35 @@ def worker(target: str) -> None:
 
 
 @cli.command()
+@click.argument("url", required=False)
+@click.option("--only", "patterns", multiple=True, help="A theme, or an id such as 'adding.*'.")
+@click.option("--list", "is_list", is_flag=True, help="Tell of the checks, and ask nobody.")
+@click.option("--patience", type=Duration(), default=60.0, help="For leases to be lost; 60s.")
+@click.option("--viewer-key-file", help="A key of the role viewer, to see what it may not do.")
+@click.option("--restart", help="A command for the shell that restarts the server.")
+@click.option("--verbose", "is_verbose", is_flag=True, help="Every frame that went over the wire.")
+@_json_option
+@click.pass_context
+@_guarded
+def conformance(
+    ctx: click.Context, url: str | None, patterns: tuple[str, ...], is_list: bool, **options: Any
+) -> None:
+    """See whether a server keeps to protocol.md, check by check.
+
+    It works on queues of its own, and leaves nothing behind. It needs a key of the role admin if
+    the server wants keys. Exit code 1 if a check fails: docs/reference/conformance.md.
+    """
+    from holdfast.conformance import command  # nothing else needs the checks
+
+    if is_list:
+        command.show_list(patterns, as_json=options["as_json"])
+        return
+    patience_s = options.pop("patience")
+    server = {**ctx.obj, "url": url or ctx.obj["url"]}
+    command.run_checks(server, patterns, patience_s=patience_s, **options)
+
+
+@cli.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print a script with which SHELL completes commands, options and names of queues.
