@@ -76,16 +76,16 @@ export class Session extends EventEmitter {
 
   async #stayConnected() {
     for (let failures = 1; !this.#isClosed; failures += 1) {
-      let pause = Math.random() * Math.min(RECONNECT_MS_MAX, 50 * 2 ** failures);
+      let wanted_ms; // by the server: "Keys", BUSY after ten wrong ones
       try {
         await this.#converse(() => (failures = 0));
       } catch (error) {
         if (this.#isClosed) return;
         if (error instanceof Refused && !error.isRetryable) throw error;
-        pause = error.details?.retry_after_ms ?? pause; // "Keys": BUSY after ten wrong keys
+        wanted_ms = error.details?.retry_after_ms;
         this.emit("trouble", error);
       }
-      await sleep(pause);
+      await sleep(wanted_ms ?? Math.random() * Math.min(RECONNECT_MS_MAX, 50 * 2 ** failures));
     }
   }
 
@@ -110,7 +110,8 @@ export class Session extends EventEmitter {
   }
 
   #dial() {
-    const { protocol, hostname: host, port } = this.#url;
+    const { protocol, hostname, port } = this.#url;
+    const host = hostname.replace(/^\[(.*)\]$/, "$1"); // of IPv6
     const socket = (protocol === "holdfasts:" ? tls : net).connect({ host, port: Number(port || 4653), servername: net.isIP(host) ? "" : host });
     return socket.setNoDelay(true);
   }
@@ -160,11 +161,11 @@ export class Session extends EventEmitter {
   // Requests: "Requests and sessions"
 
   #ask(request, number = ++this.#lastNumber) {
+    const bytes = frame([request.op, number, ...request.fields]); // throws what cannot be packed, before anything is remembered of it
     this.#unanswered.set(number, request);
     if (!this.#isWelcome) return;
-    const bytes = frame([request.op, number, ...request.fields]);
-    if (bytes.length - 4 > this.#limits.frame_bytes) this.#refuse(number, Code.FRAME_TOO_LARGE, `a frame of ${bytes.length} bytes: the server takes ${this.#limits.frame_bytes}`);
-    else this.#socket.write(bytes);
+    if (bytes.length - 4 <= this.#limits.frame_bytes) this.#socket.write(bytes);
+    else this.#refuse(number, Code.FRAME_TOO_LARGE, `a frame of ${bytes.length} bytes: the server takes ${this.#limits.frame_bytes}`);
   }
 
   #settle(number, how) {
@@ -176,8 +177,9 @@ export class Session extends EventEmitter {
   #refuse(number, code, message, details) {
     const error = new Refused(code, message, details);
     if (number === null) throw error; // of the connection, which the server closes
-    if (code === Code.DRAINING) this.#unanswered.get(number).wasRefused = true; // keep it for the next connection: nobody need see that the server restarts
-    else this.#settle(number, (request) => request.reject(error));
+    const request = this.#unanswered.get(number);
+    if (code === Code.DRAINING && request) request.wasRefused = true; // it goes to the server that comes next: nobody need see a restart
+    else this.#settle(number, ({ reject }) => reject(error));
   }
 
   /** After WELCOME: deals with each request that has no answer. Those that keep their number go first, so that numbers rise. */
@@ -185,7 +187,7 @@ export class Session extends EventEmitter {
     const again = [];
     for (const [number, request] of unanswered) {
       if (request.op === Op.SUBSCRIBE) request.resolve(null); // belongs to the connection: "welcome" has sent it anew
-      else if (request.wasRefused) again.push(request);
+      else if (request.wasRefused) again.push(withTextIds(request));
       else if (!resumed) this.#ask(withTextIds(request), number);
       else if (number > last_request) this.#ask(request, number);
       else if (request.op === Op.ENQUEUE) number > last_refused ? request.resolve([]) : again.push(withTextIds(request));

@@ -181,7 +181,7 @@ async def test_a_key_is_proved_and_a_wrong_one_ends_the_client(
         async with producing(installed, daemon.url, key) as producer:
             assert "value" in await producer.answer(producer.call("add", "n", 1))
         wrong = key[:-4] + ("0000" if key[-4:] != "0000" else "1111")
-        with pytest.raises(AssertionError, match="NOT_AUTHENTICATED|key"):
+        with pytest.raises(AssertionError, match=r"NOT_AUTHENTICATED|key"):
             await javascript.run(installed, "producing.mjs", daemon.url, wrong)
 
 
