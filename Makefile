@@ -61,5 +61,9 @@ bench-report: install  ## Table and plots from bench/published; RESULTS="files" 
 vendor:  ## Fetch the dashboard's vendored files anew from npm
 	$(PYTHON) tools/vendor.py
 
+.PHONY: words
+words:  ## Every text that a person may read, in one list; KIND=error one kind
+	@$(PYTHON) tools/words.py $(KIND)
+
 clean:  ## Remove what was made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

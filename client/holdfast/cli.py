@@ -5,6 +5,7 @@ reached.
 """
 
 import importlib
+import inspect
 import json
 import logging
 import re
@@ -123,7 +124,7 @@ def _from_json(data: str) -> Any:
     try:
         return json.loads(data)
     except json.JSONDecodeError as error:
-        raise MisuseError(f"DATA is not JSON ({error}): quote it, as '{{\"a\": 1}}'") from error
+        raise MisuseError(f"DATA is no JSON ({error}): quote it, as '{{\"a\": 1}}'") from error
 
 
 # ---- adding --------------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ def _from_json(data: str) -> Any:
 @click.argument("name")
 @click.argument("data", default="null")
 @click.option("--id", help="Adding the same id again adds nothing.")
-@click.option("--attempts", type=int)
+@click.option("--attempts", type=int, help="Failures that end it; default 1, no retry.")
 @click.option("--delay", type=Duration(), help="Such as 2s or 10m.")
 @click.option("--priority", type=int, help="Smaller runs first; default 0.")
 @click.option("--lifo", is_flag=True, default=None, help="First within its priority.")
@@ -365,7 +366,7 @@ def cancel(ctx: click.Context, queue: str, ids: tuple[str, ...]) -> None:
 @cli.command()
 @_queue_argument
 @click.argument("ids", nargs=-1, required=True)
-@click.option("--to", "target", required=True, shell_complete=_queue_names, help="A queue.")
+@click.option("--to", "target", required=True, shell_complete=_queue_names, help="The queue.")
 @click.pass_context
 @_guarded
 def move(ctx: click.Context, queue: str, ids: tuple[str, ...], target: str) -> None:
@@ -411,17 +412,36 @@ def worker(target: str) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     sys.path.insert(0, "")
-    module_name, _, attribute = target.partition(":")
-    if not attribute:
+    found = _attribute(target)
+    if callable(found):
+        if not _takes_nothing(found):
+            raise MisuseError(f"{target} takes arguments: name a Worker, or what makes one")
+        found = found()
+    if not isinstance(found, Worker):
+        raise MisuseError(f"{target} is {type(found).__name__}, not a holdfast.Worker")
+    found.run()
+
+
+_TARGET: Final = re.compile(r"(\w+(?:\.\w+)*):(\w+)")
+
+
+def _attribute(target: str) -> Any:
+    """What MODULE:ATTRIBUTE names. An error of the module itself rises: its traceback is needed."""
+    named = _TARGET.fullmatch(target)
+    if named is None:
         raise MisuseError(f"{target!r} must be MODULE:ATTRIBUTE, such as app:worker")
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        return getattr(importlib.import_module(named[1]), named[2])
     except (ImportError, AttributeError) as error:
-        raise MisuseError(f"{target}: {error}") from error
-    runner = found() if callable(found) and not isinstance(found, Worker) else found
-    if not isinstance(runner, Worker):
-        raise MisuseError(f"{target} is {type(runner).__name__}, not a holdfast.Worker")
-    runner.run()
+        raise MisuseError(f"{target} cannot be had: {error}") from error
+
+
+def _takes_nothing(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError):  # arguments are missing; it says nothing of its arguments
+        return False
+    return True
 
 
 @cli.command()

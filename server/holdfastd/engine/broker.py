@@ -39,7 +39,15 @@ from holdfastd.engine.history import History
 from holdfastd.engine.ledger import Ledger
 from holdfastd.engine.model import Job, QueueKey, Seq, SessionKey, State
 from holdfastd.engine.openbatch import OpenBatch
-from holdfastd.engine.outputs import Answer, AnswerItems, Output, Refusal, Refuse
+from holdfastd.engine.outputs import (
+    Answer,
+    AnswerItems,
+    Output,
+    Refusal,
+    Refuse,
+    unknown_job,
+    unknown_queue,
+)
 from holdfastd.engine.partition import (
     EngineSettings,
     Found,
@@ -536,7 +544,7 @@ class Engine:
             return
         job = self._partition.find(queue, command.id, found)
         if job is None:
-            text = f"no job {command.id} in queue {command.queue}"
+            text = unknown_job(command.id, command.queue)
             self._refuse(session, request, Refusal.UNKNOWN_JOB, text)
             return
         why = explain(self._partition, queue, job, moment)
@@ -663,7 +671,7 @@ class Engine:
         return queue
 
     def _refuse_unknown_queue(self, session: Session, request: int, name: str) -> None:
-        self._refuse(session, request, Refusal.UNKNOWN_QUEUE, f"there is no queue {name}")
+        self._refuse(session, request, Refusal.UNKNOWN_QUEUE, unknown_queue(name))
 
     def _refuse_clearing(self, session: Session, request: int, queue: QueueState) -> None:
         self._refuse(session, request, Refusal.BUSY, f"queue {queue.name} is being cleared: wait")

@@ -11,6 +11,7 @@ from holdfastd.engine.outputs import (
     Refusal,
     Refuse,
     Show,
+    unknown_job,
 )
 from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
@@ -88,7 +89,7 @@ class Producing:
                     session.connection,
                     request,
                     Refusal.UNKNOWN_JOB,
-                    f"no job {command.id} in queue {command.queue}",
+                    unknown_job(command.id, command.queue),
                 )
             )
         elif job.state in FINISHED:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import RUN_AT_MS_MAX, ErrorCode
 from holdfastd.chronicle import Kind
-from holdfastd.web.acting.acting import Acting, Jobs, Matching
+from holdfastd.web.acting.acting import Acting, Jobs, Matching, unknown_action
 from holdfastd.web.api import shapes
 from holdfastd.web.api.operation import Call, Operation, said
 from holdfastd.web.api.schema import Schema, text, whole
@@ -82,9 +82,9 @@ class Actions:
     async def _start(self, call: Call) -> Response:
         body = call.body
         if ("jobs" in body) == ("query" in body):
-            raise Refusal(ErrorCode.BAD_REQUEST, "give either jobs or query")
+            raise Refusal(ErrorCode.BAD_REQUEST, "give jobs or a query, one of the two")
         if "jobs" in body and "expected_count" in body:
-            raise Refusal(ErrorCode.BAD_REQUEST, "expected_count goes with query")
+            raise Refusal(ErrorCode.BAD_REQUEST, "expected_count is of a query: leave it out")
         target: Jobs | Matching
         if "jobs" in body:
             target = Jobs([(ref["queue"], ref["id"], ref["state"]) for ref in body["jobs"]])
@@ -100,7 +100,7 @@ class Actions:
     async def _show(self, call: Call) -> Response:
         action = await self._board.action(call.identity, call.path["id"])
         if action is None:
-            raise Refusal(ErrorCode.UNKNOWN_JOB, "there is no such action: it is forgotten")
+            raise Refusal(ErrorCode.UNKNOWN_JOB, unknown_action(call.path["id"]))
         return said(action)
 
     async def _undo(self, call: Call) -> Response:
