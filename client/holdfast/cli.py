@@ -1,13 +1,14 @@
 """The command line: data on stdout, messages on stderr.
 
 Exit codes: 0 done; 1 the server refused it or it is not there; 2 wrong use; 3 the server cannot be
-reached.
+reached; 130 Ctrl-C.
 """
 
 import importlib
 import inspect
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from holdfast.top import ORDERS
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
+EXIT_INTERRUPTED: Final = 128 + 2
+"""As a shell says of one that SIGINT has ended."""
 INTERVAL_S_MIN: Final = 0.1
 """Of `top`: counting is cheap, but not for nothing. Arbitrary."""
 COMPLETION_S: Final = 1.0
@@ -73,8 +76,11 @@ def _guarded(command: F) -> F:
             _leave(str(error), EXIT_UNREACHABLE)
         except HoldfastError as error:
             _leave(error.message if isinstance(error, Refused) else str(error), EXIT_REFUSED)
-        except BrokenPipeError:
+        except BrokenPipeError:  # its reader has enough, as `head` has
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
+        except KeyboardInterrupt:
+            sys.exit(EXIT_INTERRUPTED)
 
     return guarded  # type: ignore[return-value]  # wraps keeps the signature
 
@@ -202,7 +208,7 @@ def explain(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("query", nargs=-1)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, help="So many at most; default 50.")
 @_json_option
 @click.pass_context
 @_guarded
@@ -268,7 +274,13 @@ def queues(ctx: click.Context, as_json: bool) -> None:
 
 @cli.command()
 @click.option("--once", "is_once", is_flag=True, help="Print once, and end.")
-@click.option("--sort", "order", type=click.Choice(list(ORDERS)), default="waiting")
+@click.option(
+    "--sort",
+    "order",
+    type=click.Choice(list(ORDERS)),
+    default="waiting",
+    help="Largest first by it.",
+)
 @click.option("--interval", type=Duration(), default=1.0, help="Between two looks; default 1s.")
 @_json_option
 @click.pass_context

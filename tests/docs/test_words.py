@@ -4,10 +4,15 @@ words`)."""
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import click
 import pytest
+
+from holdfast.cli import cli as client_cli
+from holdfastd.cli import cli as daemon_cli
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = "server/holdfastd/web/pages/"
@@ -98,23 +103,21 @@ def test_a_poor_error_is_noticed(text: str, flaw: str) -> None:
 
 def test_every_command_and_option_has_its_help() -> None:
     """Of both programs, down to the last option."""
-    from holdfast.cli import cli as client
-    from holdfastd.cli import cli as daemon
-
     missing = []
-    for group in (client, daemon):
+    for group in (client_cli, daemon_cli):
         for command in walk(group):
             if not command.help:
                 missing.append(command.name)
             missing += [
                 f"{command.name} {option.opts[0]}"
                 for option in command.params
-                if hasattr(option, "help") and not option.help
+                if isinstance(option, click.Option) and not option.help
             ]
     assert missing == []
 
 
-def walk(command):  # type: ignore[no-untyped-def]  # click's groups and commands, any of them
+def walk(command: click.Command) -> Iterator[click.Command]:
     yield command
-    for each in getattr(command, "commands", {}).values():
-        yield from walk(each)
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            yield from walk(each)
