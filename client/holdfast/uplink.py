@@ -41,8 +41,8 @@ class Owner(Protocol):
     def arrived(self, items: list[Any]) -> None:
         """Jobs were pushed."""
 
-    def cancel(self, token: int) -> None:
-        """The lease is lost."""
+    def cancel(self, token: int, why: str) -> None:
+        """The lease is lost; why: for the log."""
 
     def told_to_stop(self) -> None:
         """By the server, perhaps more than once."""

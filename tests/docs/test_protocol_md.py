@@ -11,7 +11,7 @@ from holdfast.wire.checks import OPTION_CHECKS
 from holdfast.wire.constants import ERROR_CODES, EventKind, FailReason, Op, State
 from holdfast.wire.frames import FrameDecoder, encode_frame
 from holdfast.wire.messages import MESSAGES, decode, encode
-from holdfastd.engine.broker import MUTATING
+from holdfastd.engine.routes import MUTATING
 from holdfastd.engine.transitions import TRANSITIONS
 
 TEXT = (Path(__file__).parents[2] / "protocol.md").read_text()
