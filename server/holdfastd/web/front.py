@@ -8,6 +8,8 @@ from holdfastd.inside import Inside
 from holdfastd.search.finder import Finder
 from holdfastd.store.base import Store
 from holdfastd.web.acting.acting import Acting
+from holdfastd.web.acting.notes import Notes
+from holdfastd.web.acting.scheduling import Scheduling
 from holdfastd.web.adding import Adding
 from holdfastd.web.api.assembly import Api
 from holdfastd.web.assets import Assets
@@ -17,6 +19,7 @@ from holdfastd.web.live import Live
 from holdfastd.web.pages import assembly
 from holdfastd.web.pages.rendering import Look, Rendering
 from holdfastd.web.pages.site import Site
+from holdfastd.web.schedules import Timetable
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -48,13 +51,14 @@ class Front:
         self._inside = inside
         self._finder = finder
         self._live = Live(guard, monotonic)
+        notes = Notes(audit, now_ms)
         self._acting = Acting(
             engine,
             inside,
             finder,
             guard,
             lambda identity, text: board.query(identity, text),
-            audit,
+            notes,
             now_ms,
             new_id,
         )
@@ -70,13 +74,28 @@ class Front:
             self._acting,
         )
         adding = Adding(inside, guard, now_ms, payload_bytes_max)
-        self._api = Api(engine, store, inside, board, self._acting, adding, guard, now_ms)
+        timetable = Timetable(engine, board, guard, now_ms)
+        scheduling = Scheduling(engine, inside, guard, notes, payload_bytes_max, new_id)
+        self._api = Api(
+            engine,
+            store,
+            inside,
+            board,
+            self._acting,
+            adding,
+            timetable,
+            scheduling,
+            guard,
+            now_ms,
+        )
         assets = Assets()
         site = Site(
             board,
             guard,
             self._acting,
             adding,
+            timetable,
+            scheduling,
             Rendering(assets, now_ms, look),
             self._live,
             now_ms,

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 from holdfast.wire.checks import Refusal, check_job_id, check_queue_name
 from holdfast.wire.constants import STATE_NAMES, ErrorCode
 from holdfastd.access.rights import NEEDS, Identity, Need
-from holdfastd.audit import AuditLog
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.model import QueueSettings, SessionKey, State
 from holdfastd.engine.outputs import ItemRefusal
@@ -27,6 +26,7 @@ from holdfastd.search.found import SearchError
 from holdfastd.search.query import Query
 from holdfastd.web.acting import kinds
 from holdfastd.web.acting.action import FAILED_KEPT_MAX, Action, Progress, Seen
+from holdfastd.web.acting.notes import Notes
 from holdfastd.web.guard import Guard
 from holdfastd.web.refusals import as_refusal
 
@@ -64,7 +64,7 @@ class Acting:
         finder: Finder,
         guard: Guard,
         query: Callable[[Identity, str], Query],
-        audit: Callable[[], AuditLog],
+        notes: Notes,
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
     ):
@@ -74,7 +74,7 @@ class Acting:
         self._finder = finder
         self._guard = guard
         self._query = query
-        self._audit = audit
+        self._write = notes.write
         self._now_ms = now_ms
         self._new_id = new_id
         self._actions: OrderedDict[str, tuple[Identity, Action]] = OrderedDict()
@@ -313,10 +313,6 @@ class Acting:
         if action.is_over:
             entry |= {"done": action.done, "skipped": action.skipped, "refused": action.failed[:20]}
         self._write(identity, action.kind, {"action": entry.pop("id"), **entry, "result": result})
-
-    def _write(self, identity: Identity, kind: str, entry: dict[str, Any]) -> None:
-        who = {"key": identity.name, "key_id": identity.key_id, "client": "http"}
-        self._audit().write(self._now_ms(), {"command": kind.upper(), **who, **entry})
 
 
 def _may_see(identity: Identity, owner: Identity) -> bool:

@@ -9,6 +9,7 @@ from holdfastd.engine.broker import Engine
 from holdfastd.inside import Inside
 from holdfastd.store.base import Store
 from holdfastd.web.acting.acting import Acting
+from holdfastd.web.acting.scheduling import Scheduling
 from holdfastd.web.adding import Adding
 from holdfastd.web.api import openapi
 from holdfastd.web.api.held import Held
@@ -16,9 +17,11 @@ from holdfastd.web.api.jobs import JobsApi
 from holdfastd.web.api.operation import Call, Operation, routes, said
 from holdfastd.web.api.queues import Queues
 from holdfastd.web.api.rest import Actions, Server, Workers
+from holdfastd.web.api.schedules import Schedules
 from holdfastd.web.api.streams import Streams
 from holdfastd.web.board import Board
 from holdfastd.web.guard import Guard
+from holdfastd.web.schedules import Timetable
 
 
 class Api:
@@ -32,6 +35,8 @@ class Api:
         board: Board,
         acting: Acting,
         adding: Adding,
+        timetable: Timetable,
+        scheduling: Scheduling,
         guard: Guard,
         now_ms: Callable[[], int],
     ):
@@ -40,6 +45,7 @@ class Api:
         parts = (
             Queues(board, acting),
             JobsApi(engine, store, inside, board, acting, adding, guard, self._held),
+            Schedules(timetable, scheduling),
             Streams(inside, board, guard, self._held),
             Actions(board, acting),
             Workers(board, acting, guard),

@@ -69,6 +69,7 @@ class Rendering:
             page_url=words.page_url,
             job_url=jobrefs.job_url,
             job_ref=jobrefs.job_ref,
+            schedule_url=jobrefs.schedule_url,
             term=terms.term,
         )
         self._environment.filters.update(

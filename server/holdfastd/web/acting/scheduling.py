@@ -1,0 +1,129 @@
+"""Making, changing and ending schedules, and running their jobs now, for pages and programs."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from holdfast.wire.checks import (
+    Refusal,
+    check_job_name,
+    check_options,
+    check_payload,
+    check_queue_name,
+    check_schedule_id,
+)
+from holdfast.wire.constants import ErrorCode
+from holdfastd.access.rights import Identity, Need
+from holdfastd.engine.broker import Engine
+from holdfastd.engine.commands import Command, PutSchedule
+from holdfastd.inside import CommandRefused, Inside
+from holdfastd.translation import schedule_spec
+from holdfastd.web import jsonable
+from holdfastd.web.acting import kinds
+from holdfastd.web.acting.notes import Notes
+from holdfastd.web.guard import Guard
+from holdfastd.web.refusals import as_refusal
+
+RULES: Final = ("cron", "tz", "every_ms", "missed", "overlap")
+"""What a schedule knows beside its job."""
+
+
+NEED_OF: Final = {
+    "pause": Need.ACT,
+    "resume": Need.ACT,
+    "run": Need.ACT,
+    "delete": Need.SCHEDULE,
+}
+
+
+class Scheduling:
+    def __init__(
+        self,
+        engine: Engine,
+        inside: Inside,
+        guard: Guard,
+        notes: Notes,
+        payload_bytes_max: Callable[[], int],
+        new_id: Callable[[], str],
+    ):
+        """payload_bytes_max: in force. new_id: gives another text each time."""
+        self._engine = engine
+        self._inside = inside
+        self._guard = guard
+        self._notes = notes
+        self._payload_bytes_max = payload_bytes_max
+        self._new_id = new_id
+
+    async def put(
+        self,
+        identity: Identity,
+        queue: str,
+        id: str,
+        given: Mapping[str, Any],
+        origin: str,
+        *,
+        keeps_data: bool = False,
+    ) -> bool:
+        """Make it, or replace the one that is there as a whole.
+
+        Args:
+            given: `name`, `data` (any JSON), `options` of its jobs, and of RULES those that are
+                said. keeps_data: its jobs go on to get what they get.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            Refusal: nothing was changed; `details` has the option that is wrong.
+        """
+        self._guard.require(identity, Need.SCHEDULE, check_queue_name(queue))
+        before = self._engine.schedule(queue, check_schedule_id(id))
+        if keeps_data and before is not None:
+            payload = before.spec.payload
+        else:
+            self._guard.redactor(identity).check_new_data(given.get("data"))
+            payload = check_payload(_packed(given.get("data")), self._payload_bytes_max())
+        rules = {name: given[name] for name in RULES if given.get(name) is not None}
+        options = check_options(dict(given.get("options") or {}))
+        name = check_job_name(given.get("name"))
+        spec = schedule_spec(queue, id, name, payload, rules, options, origin)
+        said = {**rules, "name": name, "options": options, "payload_bytes": len(payload)}
+        await self._call(identity, "put_schedule", queue, id, PutSchedule(spec), said)
+        return before is None
+
+    async def act(self, identity: Identity, kind: str, queue: str, id: str) -> dict[str, Any]:
+        """Do what kinds.SCHEDULES knows. Returns `{job}`: the id of the job that was run, else
+        None. Raises Refusal."""
+        if kind not in kinds.SCHEDULES:
+            raise Refusal(ErrorCode.BAD_REQUEST, f"there is no action {kind!r} on schedules")
+        self._guard.require(identity, NEED_OF[kind], check_queue_name(queue))
+        command = kinds.SCHEDULES[kind](queue, check_schedule_id(id), self._new_id())
+        result = await self._call(identity, f"{kind}_schedule", queue, id, command, {})
+        return {"job": result if kind == "run" else None}
+
+    async def _call(
+        self,
+        identity: Identity,
+        kind: str,
+        queue: str,
+        id: str,
+        command: Command,
+        said: Mapping[str, Any],
+    ) -> Any:
+        entry = {"queue": queue, "id": id, **said}
+        try:
+            result = await self._inside.call(command)
+        except CommandRefused as refusal:
+            why = as_refusal(refusal)
+            self._notes.write(
+                identity, kind, {**entry, "result": why.code.name, "why": why.message}
+            )
+            raise why from refusal
+        self._notes.write(identity, kind, {**entry, "result": "ok"})
+        return result
+
+
+def _packed(data: Any) -> bytes:
+    try:
+        return jsonable.packed(data)
+    except ValueError as error:
+        raise Refusal(ErrorCode.BAD_REQUEST, f"data {error}", {"option": "data"}) from error
