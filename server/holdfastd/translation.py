@@ -41,6 +41,7 @@ ERROR_CODE_OF: Final[dict[Why, ErrorCode]] = {
     Why.TOO_MANY: ErrorCode.TOO_MANY,
     Why.JOB_EXISTS: ErrorCode.JOB_EXISTS,
     Why.UNKNOWN_WORKER: ErrorCode.UNKNOWN_WORKER,
+    Why.UNKNOWN_SCHEDULE: ErrorCode.UNKNOWN_SCHEDULE,
 }
 
 

@@ -219,6 +219,7 @@ class ErrorCode(IntEnum):
     NOT_EMPTY = 404
     JOB_EXISTS = 405
     UNKNOWN_WORKER = 406
+    UNKNOWN_SCHEDULE = 407
     BUSY = 500
     DISK_FULL = 501
     DRAINING = 502
@@ -251,6 +252,7 @@ ERROR_CODES: Final[dict[ErrorCode, Code]] = {
     ErrorCode.NOT_EMPTY: Code(False, "wait for active jobs to end, or force it"),
     ErrorCode.JOB_EXISTS: Code(False, "remove one of the two, or leave it where it is"),
     ErrorCode.UNKNOWN_WORKER: Code(False, "look at the workers again; it has left"),
+    ErrorCode.UNKNOWN_SCHEDULE: Code(False, "check queue and id; somebody may have removed it"),
     ErrorCode.BUSY: Code(True, "wait a moment and send it again"),
     ErrorCode.DISK_FULL: Code(True, "send it again later; the operator must free space"),
     ErrorCode.DRAINING: Code(True, "connect again: the server is being restarted"),

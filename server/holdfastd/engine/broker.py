@@ -50,7 +50,10 @@ from holdfastd.engine.partition import (
 from holdfastd.engine.producing import Producing
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.remembering import Remembering
+from holdfastd.engine.schedules import Schedule, run_id_of
+from holdfastd.engine.scheduling import Refused, Scheduling
 from holdfastd.engine.session import Parked, Session
+from holdfastd.engine.stats import ScheduleStats
 from holdfastd.engine.sweeping import Sweeping
 from holdfastd.engine.working import Working
 
@@ -77,9 +80,19 @@ MUTATING: Final[frozenset[type[Command]]] = frozenset(
         commands.Configure,
         commands.Drain,
         commands.Obliterate,
+        commands.PutSchedule,
+        commands.RemoveSchedule,
+        commands.PauseSchedule,
+        commands.RunSchedule,
     }
 )
 """Commands whose request number is stored in the batch that holds their effect."""
+
+
+WHY_NO_JOBS: Final = {
+    Refusal.DISK_FULL: "the server's disk is full: no job is taken until there is room",
+    Refusal.DRAINING: "the server is going down: connect again and send it again",
+}
 
 
 class Engine:
@@ -92,6 +105,9 @@ class Engine:
         self._administering = Administering(partition, self._dispatcher)
         self._sweeping = Sweeping(partition, self._dispatcher, self._administering)
         self._remembering = Remembering(partition)
+        self._scheduling = Scheduling(
+            partition, self._dispatcher, self._producing, lambda: self.refuses_jobs is None
+        )
         self._housekeeping_at = 0.0
         self.refuses_jobs: Refusal | None = None
         """Why no job can be added now: DISK_FULL or DRAINING; None = they can."""
@@ -125,6 +141,11 @@ class Engine:
             commands.Configure: self._configure,
             commands.Drain: self._drain,
             commands.Obliterate: self._obliterate,
+            commands.PutSchedule: self._put_schedule,
+            commands.RemoveSchedule: self._remove_schedule,
+            commands.PauseSchedule: self._pause_schedule,
+            commands.RunSchedule: self._run_schedule,
+            commands.Schedules: self._schedules,
             commands.Detach: self._detach,
             commands.End: self._end,
         }
@@ -138,6 +159,7 @@ class Engine:
         queues: Iterable[QueueRow],
         sessions: Iterable[SessionRow],
         active: Iterable[JobRow],
+        schedules: Iterable[Schedule],
         moment: Moment,
     ) -> None:
         """Start from what is stored. Every session with leases gets a full grace."""
@@ -167,6 +189,7 @@ class Engine:
                 self._attending.set_deadline(session, grace_at)
         if any(queue.counts[State.DELAYED] for queue in partition.queues.values()):
             partition.delayed.horizon = NOTHING
+        self._scheduling.recover(schedules, moment)
         for queue in partition.queues.values():
             self._sweeping.go_on(queue, moment)
             self._dispatcher.dispatch(queue, moment)
@@ -207,6 +230,7 @@ class Engine:
             or batch.removed
             or batch.queues_removed
             or batch.sessions_removed
+            or batch.schedules
             or batch.history
             or batch.history_cuts
         )
@@ -290,6 +314,8 @@ class Engine:
                 | commands.Cancel()
             ):
                 ids = [(command.queue, id) for id in command.ids]
+            case commands.RunSchedule():
+                ids = [(command.queue, run_id_of(command.id, command.run))]
             case commands.Edit() | commands.Explain() | commands.Wait():
                 ids = [(command.queue, command.id)]
             case _:
@@ -327,8 +353,7 @@ class Engine:
             parked.looked_up.add((queue.key, id))
         parked.reads_left = len(ids_by_queue)
         for key, ids in ids_by_queue.items():
-            read = JobsById(key, tuple(ids))
-            self._partition.wanted[read] = _both(self._partition.wanted.get(read), then)
+            self._partition.want(JobsById(key, tuple(ids)), then)
 
     def _go_on_with_parked(self, session: Session, moment: Moment) -> None:
         """Apply, in order, what has been read."""
@@ -355,13 +380,9 @@ class Engine:
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
     ) -> None:
         if self.refuses_jobs is not None:
-            why = {
-                Refusal.DISK_FULL: "the server's disk is full: no job is taken until there is room",
-                Refusal.DRAINING: "the server is going down: connect again and send it again",
-            }
             session.last_refused = request
             self._producing.note_rejected(command.queue, len(command.items) + len(command.refused))
-            self._refuse(session, request, self.refuses_jobs, why[self.refuses_jobs])
+            self._refuse(session, request, self.refuses_jobs, WHY_NO_JOBS[self.refuses_jobs])
             return
         self._answer_items(session, request, self._producing.enqueue(command, found, moment))
 
@@ -608,6 +629,7 @@ class Engine:
                 f"queue {queue.name} has {queue.active_count} active jobs: wait, or force it",
             )
             return
+        self._scheduling.remove_all(queue)
         self._sweeping.obliterate(queue, self._answer_later(session, request), moment)
 
     def _clearable(self, session: Session, request: int, name: str) -> QueueState | None:
@@ -619,6 +641,44 @@ class Engine:
         else:
             return queue
         return None
+
+    def _put_schedule(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        if self.refuses_jobs is Refusal.DISK_FULL:  # its data may be as large as a job's
+            self._refuse(session, request, self.refuses_jobs, WHY_NO_JOBS[self.refuses_jobs])
+        else:
+            self._say(session, request, self._scheduling.put(command.spec, moment))
+
+    def _remove_schedule(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        self._say(session, request, self._scheduling.remove(command))
+
+    def _pause_schedule(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        self._say(session, request, self._scheduling.pause(command, moment))
+
+    def _run_schedule(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        if self.refuses_jobs is not None:
+            self._refuse(session, request, self.refuses_jobs, WHY_NO_JOBS[self.refuses_jobs])
+        else:
+            self._say(session, request, self._scheduling.run(command, found, moment))
+
+    def _schedules(
+        self, session: Session, request: int, command: Any, found: Found, moment: Moment
+    ) -> None:
+        self._say(session, request, self._scheduling.page(command))
+
+    def _say(self, session: Session, request: int, answer: Any) -> None:
+        """answer: a Refused, or the result."""
+        if isinstance(answer, Refused):
+            self._refuse(session, request, answer.refusal, answer.message)
+        else:
+            self._answer(session, request, answer)
 
     def _detach(
         self, session: Session, request: int, command: Any, found: Found, moment: Moment
@@ -671,8 +731,8 @@ class Engine:
     # ---- time ---------------------------------------------------------------------------------
 
     def tick(self, moment: Moment) -> None:
-        """Do what is due: expire leases, promote delayed jobs, go on after a rate limit or a full
-        batch, write history, prune."""
+        """Do what is due: expire leases, promote delayed jobs, make those of schedules, go on after
+        a rate limit or a full batch, write history, prune."""
         partition = self._partition
         self._dispatcher.go_on_with_sated(moment)
         self._attending.expire(moment)
@@ -685,6 +745,7 @@ class Engine:
                     queue.rate_timer_at = 0.0
                 self._dispatcher.dispatch(queue, moment)
         self._promote_due(moment)
+        self._scheduling.tick(moment)
         if self.refuses_jobs is not Refusal.DISK_FULL:
             self._remembering.tick(moment)
         if moment.monotonic >= self._housekeeping_at:
@@ -698,8 +759,9 @@ class Engine:
         self._attending.forgive(moment)
 
     def distrust(self, moment: Moment) -> None:
-        """The wall clock has jumped: see Partition.trusts_age."""
+        """The wall clock has jumped: see Partition.trusts_age; schedules go by the new time."""
         self._partition.steady_since = moment.monotonic
+        self._scheduling.plan_anew(moment)
 
     def next_tick_s(self, moment: Moment) -> float:
         """Seconds until `tick` has something to do; 0 = now."""
@@ -716,6 +778,9 @@ class Engine:
         job = partition.delayed.peek()
         if job is not None:
             seconds = min(seconds, (job.run_at_ms - moment.now_ms) / 1000)
+        due_at_ms = self._scheduling.next_at_ms()
+        if due_at_ms is not None:
+            seconds = min(seconds, (due_at_ms - moment.now_ms) / 1000)
         if self.refuses_jobs is not Refusal.DISK_FULL:
             seconds = min(seconds, self._remembering.next_tick_s(moment))
         return max(0.0, seconds)
@@ -797,6 +862,25 @@ class Engine:
         session = self._partition.sessions_by_key.get(key)
         return [] if session is None else list(session.queues)
 
+    def schedules(
+        self,
+        queue: str | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int | None = None,
+        shows: Callable[[str], bool] | None = None,
+    ) -> list[Schedule]:
+        """Those of a queue, or of all that `shows` lets through, by queue and id; after (queue, id)
+        if it is given."""
+        return self._scheduling.listed(queue, after, limit, shows)
+
+    def schedule(self, queue: str, id: str) -> Schedule | None:
+        """As it is in memory; None = there is none."""
+        return self._scheduling.get(queue, id)
+
+    @property
+    def schedule_stats(self) -> ScheduleStats:
+        return self._scheduling.stats
+
     @property
     def ledger(self) -> Ledger:
         return self._partition.ledger
@@ -813,15 +897,3 @@ class Engine:
     @property
     def lease_count(self) -> int:
         return len(self._partition.leases)
-
-
-def _both(first: Any, second: Any) -> Any:
-    """Two continuations of one read."""
-    if first is None:
-        return second
-
-    def both(read: Any, page: Page, moment: Moment) -> None:
-        first(read, page, moment)
-        second(read, page, moment)
-
-    return both

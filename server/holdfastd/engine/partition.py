@@ -141,6 +141,14 @@ class Partition:
         goes on from there, so that its listeners see rising numbers."""
         self._token_counter = 0
 
+    # ---- reads -----------------------------------------------------------------------------
+
+    def want(self, read: Read, then: Any) -> None:
+        """Ask for a read; `then(read, page, moment)` goes on with its answer, after whoever asked
+        for the same before."""
+        before = self.wanted.get(read)
+        self.wanted[read] = then if before is None else _both(before, then)
+
     # ---- numbers ---------------------------------------------------------------------------
 
     def take_seq(self) -> Seq:
@@ -566,6 +574,16 @@ class Partition:
                 session.waits.pop((queue.name, job.id), None)
                 session.wait_count -= 1
                 self.open.outputs.append(Show(connection, request, queue.key, job.id))
+
+
+def _both(first: Any, second: Any) -> Any:
+    """Two continuations of one read."""
+
+    def both(read: Any, page: Any, moment: Moment) -> None:
+        first(read, page, moment)
+        second(read, page, moment)
+
+    return both
 
 
 def _left_behind(job: Job) -> Job:
