@@ -1,6 +1,6 @@
-"""374 hostile texts wherever a job, a schedule, a worker or a question about them can carry one: each
-page has the elements and attributes that it has for plain texts, and no others; each answer of the
-API has the texts as they are.
+"""374 hostile texts wherever a job, a schedule, a worker or a question about them can carry one:
+each page has the elements and attributes that it has for plain texts, and no others; each answer of
+the API has the texts as they are.
 
 In Chromium the same is tried by tests/browser/test_hostile.py.
 """

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 from holdfast.wire.checks import Refusal, check_integer, check_queue_name, shown
@@ -28,7 +29,6 @@ from holdfastd.search.query import quoted, term
 from holdfastd.web import jsonable
 from holdfastd.web.board import LIMIT_MAX, Board
 from holdfastd.web.guard import Guard
-from holdfastd.web.ranking import SLICE, first
 from holdfastd.web.remembered import Remembered, rights_key
 from holdfastd.web.safe.redact import Redactor
 
@@ -71,14 +71,13 @@ class Timetable:
         check_integer("limit", limit, 1, LIMIT_MAX)
         if queue is not None:
             self._check_queue(identity, queue)
-        start = _start(after)
         fits = _matcher(match)
-        found = [
+        matching = (
             each
-            for each in await self._visible(identity, queue)
-            if _key(each) > start and (fits(each.spec.id) or fits(each.spec.name))
-        ]
-        chosen = await first(found, limit + 1, _key)
+            for each in self._engine.schedules(queue, _start(after), shows=identity.allows_queue)
+            if fits(each.spec.id) or fits(each.spec.name)
+        )
+        chosen = list(islice(matching, limit + 1))
         some = chosen[:limit]
         jobs = await self._last_jobs(identity, some)
         return {
@@ -157,20 +156,6 @@ class Timetable:
 
         return await self._found.get((rights_key(identity), query, limit), search)
 
-    # ---- which there are -----------------------------------------------------------------------
-
-    async def _visible(self, identity: Identity, queue: str | None) -> list[Schedule]:
-        """The loop has its turns meanwhile."""
-        shows = identity.allows_queue
-        found: list[Schedule] = []
-        everything = list(self._engine.schedules(queue))
-        for start in range(0, len(everything), SLICE):
-            some = everything[start : start + SLICE]
-            found += some if shows is None else [each for each in some if shows(each.spec.queue)]
-            if start:
-                await asyncio.sleep(0)
-        return found
-
     @staticmethod
     def _check_queue(identity: Identity, queue: str) -> None:
         check_queue_name(queue)
@@ -198,10 +183,10 @@ def _last_of(schedule: Schedule) -> tuple[str, str]:
     return schedule.spec.queue, schedule.last_job_id or ""
 
 
-def _start(after: str | None) -> tuple[str, str]:
+def _start(after: str | None) -> tuple[str, str] | None:
     """The key of the last one of the page before; no queue's name has a slash."""
     if after is None:
-        return "", ""
+        return None
     queue, slash, id = after.partition("/")
     if not slash:
         raise Refusal(ErrorCode.BAD_REQUEST, "after must be what the page before gave as next")

@@ -27,6 +27,7 @@ from holdfastd.search.found import Found, FoundJob, SearchBusy
 from holdfastd.search.query import Query, parse
 from holdfastd.web.acting import acting
 from holdfastd.web.acting.acting import RUNNING_MAX, STEP_JOBS, Acting, Jobs, Matching
+from holdfastd.web.acting.notes import Notes
 from holdfastd.web.guard import Guard
 from holdfastd.web.safe.sessions import Sessions
 from support.engine import new_job
@@ -82,7 +83,7 @@ class Office:
             self.finder,
             Guard(door, Sessions(clock)),
             lambda identity, text: parse(text, 0),
-            lambda: self.audit,
+            Notes(lambda: self.audit, lambda: 0),
             lambda: 0,
             lambda: str(next(ids)),
         )

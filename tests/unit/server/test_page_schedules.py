@@ -164,7 +164,7 @@ def test_a_text_is_looked_for_anywhere_and_a_pattern_is_the_whole() -> None:
 
 
 def test_a_page_goes_on_where_the_one_before_has_ended() -> None:
-    assert _start(None) == ("", "")
+    assert _start(None) is None
     assert _start("mail/a/b") == ("mail", "a/b")
     with pytest.raises(Refusal, match="as next"):
         _start("nonsense")

@@ -25,6 +25,10 @@ THEME_COOKIE: Final = "holdfast_theme"
 THEMES: Final = ("auto", "light", "dark")
 
 
+_MACROS: Final = {"ui": "ui.html", "parts": "jobs_ui.html", "timed": "schedule_ui.html"}
+"""By the name under which every template has them; a block that is sent alone has no imports."""
+
+
 class Look(NamedTuple):
     """What an operator chose for all pages."""
 
@@ -91,7 +95,7 @@ class Rendering:
             limits=views.limits,
             retention=views.retention,
         )
-        for name, template in (("ui", "ui.html"), ("parts", "jobs_ui.html")):
+        for name, template in _MACROS.items():
             self._environment.globals[name] = self._environment.get_template(template).module
 
     async def page(
