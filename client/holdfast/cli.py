@@ -437,3 +437,9 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     click.echo(kind(cli, {}, "holdfast", "_HOLDFAST_COMPLETE").source())
+
+
+from holdfast.schedules_cli import COMMANDS  # noqa: E402 - it takes what it needs from above
+
+for command in COMMANDS:
+    cli.add_command(command)

@@ -41,6 +41,14 @@ BACKOFF_DELAYS_MAX: Final = 100
 TAGS_MAX: Final = 20
 """Of one job. Each is a row of its own in the database."""
 TAG_LENGTH_MAX: Final = 64
+SCHEDULE_ID_LENGTH_MAX: Final = 90
+"""A job's id is made of it: with `@` and an instant, or `@now-` and RUN_LENGTH_MAX characters, it
+has at most JOB_ID_LENGTH_MAX."""
+RUN_LENGTH_MAX: Final = 32
+"""A UUID in hex."""
+CRON_LENGTH_MAX: Final = 200
+EVERY_MS_MIN: Final = 1_000
+"""A schedule is no busy loop: what is to happen more often belongs into a worker."""
 ERROR_TYPE_LENGTH_MAX: Final = 256
 ERROR_MESSAGE_LENGTH_MAX: Final = 4_096
 ERROR_TRACEBACK_LENGTH_MAX: Final = 16_384
@@ -87,6 +95,7 @@ class Op(IntEnum):
     COUNTS = 66
     SEARCH = 67
     EXPLAIN = 68
+    SCHEDULES = 69
     # administer
     REMOVE = 80
     PROMOTE = 81
@@ -100,6 +109,11 @@ class Op(IntEnum):
     CANCEL = 89
     MOVE = 90
     EDIT = 91
+    SCHEDULE = 92
+    UNSCHEDULE = 93
+    PAUSE_SCHEDULE = 94
+    RESUME_SCHEDULE = 95
+    RUN_SCHEDULE = 96
     # from the server
     REPLY = 128
     ERROR = 129

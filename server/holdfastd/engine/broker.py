@@ -878,6 +878,14 @@ class Engine:
         return self._scheduling.get(queue, id)
 
     @property
+    def schedule_count(self) -> int:
+        return self._scheduling.count
+
+    @property
+    def paused_schedule_count(self) -> int:
+        return self._scheduling.paused_count
+
+    @property
     def schedule_stats(self) -> ScheduleStats:
         return self._scheduling.stats
 

@@ -15,7 +15,7 @@ from cronsim import CronSim, CronSimError
 from holdfastd.engine.zones import UnknownZone, zone
 
 EVERY_MS_MIN: Final = 1_000
-"""A schedule is no busy loop: what is to happen more often belongs into a worker."""
+"""As in the protocol; a test compares them, and those below."""
 EVERY_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 """Ten years, as the longest delay of a job."""
 PATTERN_LENGTH_MAX: Final = 200

@@ -275,6 +275,14 @@ class Scheduling:
 
     # ---- looking -----------------------------------------------------------------------------
 
+    @property
+    def count(self) -> int:
+        return len(self._known)
+
+    @property
+    def paused_count(self) -> int:
+        return sum(schedule.is_paused for schedule in self._known.values())
+
     def get(self, queue: str, id: str) -> Schedule | None:
         state = self._partition.queues.get(queue)
         return None if state is None else self._known.get((state.key, id))
