@@ -39,7 +39,7 @@ async def test_a_schedule_is_made_by_a_form_run_paused_and_deleted(
     await expect(page.locator("#schedule-head")).to_contain_text("paused")  # by the stream
     with living.queue("archive") as archive:
         (schedule,) = [each for each in archive.schedules() if each.id == "yearly"]
-        assert schedule.is_paused
+        assert schedule.paused
 
         await page.get_by_role("link", name="Delete").click()
         await page.get_by_role("dialog").get_by_role("button", name="Delete the schedule").click()

@@ -16,6 +16,7 @@ import pytest
 
 from holdfast import Queue, Worker
 from holdfast.active import ActiveJob
+from holdfast.wire.constants import SCHEDULE_ID_LENGTH_MAX
 from holdfastd.search.query import quoted
 from support import sabotaged_daemon
 from support.daemon import DaemonProcess
@@ -26,7 +27,6 @@ PLAIN: Final = tuple(f"plain {number}" for number in range(1_001, 1_001 + len(PA
 """As many that harm nobody."""
 PER_JOB: Final = 30
 """Texts in data, result, logs and progress of one job."""
-SCHEDULE_ID_LENGTH_MAX: Final = 90
 TABS: Final = ("data", "result", "errors", "logs", "progress", "copy")
 
 

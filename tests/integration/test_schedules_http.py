@@ -181,12 +181,12 @@ def test_what_was_done_stands_in_the_audit_log(api: Api, daemon: DaemonProcess) 
     lines = [json.loads(line) for line in text.splitlines()]
     mine = [(each["command"], each["result"]) for each in lines if each["queue"] == "audited"]
     assert mine == [
-        ("PUT_SCHEDULE", "ok"),
+        ("SCHEDULE", "ok"),
         ("RUN_SCHEDULE", "ok"),
         ("PAUSE_SCHEDULE", "ok"),
         ("RESUME_SCHEDULE", "ok"),
-        ("DELETE_SCHEDULE", "ok"),
-        ("DELETE_SCHEDULE", "UNKNOWN_SCHEDULE"),
+        ("UNSCHEDULE", "ok"),
+        ("UNSCHEDULE", "UNKNOWN_SCHEDULE"),
     ]
     assert "x7" not in text
 
@@ -214,7 +214,7 @@ def test_a_key_sees_and_does_what_its_roles_and_queues_allow(tmp_path: Path) -> 
         readers = {Role.PRODUCER, Role.VIEWER, Role.OPERATOR, Role.ADMIN}
         assert allowed["see"] == allowed["list"] == readers
         assert allowed["run"] == {Role.OPERATOR, Role.ADMIN}
-        assert allowed["put"] == {Role.PRODUCER, Role.OPERATOR, Role.ADMIN}
+        assert allowed["put"] == {Role.PRODUCER, Role.ADMIN}
         other = Api(daemon.http_address, elsewhere)
         assert other.get("/schedules").body["schedules"] == []
         assert other.get(path).status == put(other, "mail/schedules/a", body).status == 403

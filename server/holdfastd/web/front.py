@@ -75,7 +75,7 @@ class Front:
         )
         adding = Adding(inside, guard, now_ms, payload_bytes_max)
         timetable = Timetable(engine, board, guard, now_ms)
-        scheduling = Scheduling(engine, inside, guard, notes, payload_bytes_max, new_id)
+        scheduling = Scheduling(engine, inside, guard, notes, payload_bytes_max, now_ms, new_id)
         self._api = Api(
             engine,
             store,

@@ -6,15 +6,20 @@ from typing import Any, Final
 from holdfast.wire.checks import (
     Refusal,
     check_job_name,
-    check_options,
     check_payload,
     check_queue_name,
-    check_schedule_id,
 )
 from holdfast.wire.constants import ErrorCode
+from holdfast.wire.schedules import (
+    POLICIES,
+    check_schedule_id,
+    check_schedule_options,
+    check_when,
+)
 from holdfastd.access.rights import Identity, Need
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.commands import Command, PutSchedule
+from holdfastd.engine.schedules import Origin
 from holdfastd.inside import CommandRefused, Inside
 from holdfastd.translation import schedule_spec
 from holdfastd.web import jsonable
@@ -23,16 +28,16 @@ from holdfastd.web.acting.notes import Notes
 from holdfastd.web.guard import Guard
 from holdfastd.web.refusals import as_refusal
 
-RULES: Final = ("cron", "tz", "every_ms", "missed", "overlap")
-"""What a schedule knows beside its job."""
-
-
+WHEN: Final = ("cron", "tz", "every_ms")
 NEED_OF: Final = {
     "pause": Need.ACT,
     "resume": Need.ACT,
     "run": Need.ACT,
-    "delete": Need.SCHEDULE,
+    "delete": Need.ADD,
 }
+"""As RIGHTS has it for the messages of the protocol."""
+_NAMES: Final = {"delete": "unschedule"}
+"""In the audit log they are called as over TCP."""
 
 
 class Scheduling:
@@ -43,6 +48,7 @@ class Scheduling:
         guard: Guard,
         notes: Notes,
         payload_bytes_max: Callable[[], int],
+        now_ms: Callable[[], int],
         new_id: Callable[[], str],
     ):
         """payload_bytes_max: in force. new_id: gives another text each time."""
@@ -51,6 +57,7 @@ class Scheduling:
         self._guard = guard
         self._notes = notes
         self._payload_bytes_max = payload_bytes_max
+        self._now_ms = now_ms
         self._new_id = new_id
 
     async def put(
@@ -66,8 +73,10 @@ class Scheduling:
         """Make it, or replace the one that is there as a whole.
 
         Args:
-            given: `name`, `data` (any JSON), `options` of its jobs, and of RULES those that are
-                said. keeps_data: its jobs go on to get what they get.
+            given: `name`, `data` (any JSON), `options` of its jobs, and beside them `cron` and
+                `tz` or `every_ms`, `missed`, `overlap`.
+            origin: of `engine.schedules.Origin`.
+            keeps_data: its jobs go on to get what they get.
 
         Returns:
             Whether it is new.
@@ -75,19 +84,21 @@ class Scheduling:
         Raises:
             Refusal: nothing was changed; `details` has the option that is wrong.
         """
-        self._guard.require(identity, Need.SCHEDULE, check_queue_name(queue))
+        self._guard.require(identity, Need.ADD, check_queue_name(queue))
         before = self._engine.schedule(queue, check_schedule_id(id))
         if keeps_data and before is not None:
             payload = before.spec.payload
         else:
             self._guard.redactor(identity).check_new_data(given.get("data"))
             payload = check_payload(_packed(given.get("data")), self._payload_bytes_max())
-        rules = {name: given[name] for name in RULES if given.get(name) is not None}
-        options = check_options(dict(given.get("options") or {}))
         name = check_job_name(given.get("name"))
-        spec = schedule_spec(queue, id, name, payload, rules, options, origin)
-        said = {**rules, "name": name, "options": options, "payload_bytes": len(payload)}
-        await self._call(identity, "put_schedule", queue, id, PutSchedule(spec), said)
+        when = check_when({key: given[key] for key in WHEN if key in given})
+        policies = {key: given[key] for key in POLICIES if key in given}
+        options = check_schedule_options({**given.get("options", {}), **policies})
+        now_ms = self._now_ms()
+        spec = schedule_spec(queue, id, name, payload, when, options, Origin(origin), now_ms)
+        said = {"name": name, "when": when, "options": options, "payload_bytes": len(payload)}
+        await self._call(identity, "schedule", queue, id, PutSchedule(spec), said)
         return before is None
 
     async def act(self, identity: Identity, kind: str, queue: str, id: str) -> dict[str, Any]:
@@ -97,7 +108,8 @@ class Scheduling:
             raise Refusal(ErrorCode.BAD_REQUEST, f"there is no action {kind!r} on schedules")
         self._guard.require(identity, NEED_OF[kind], check_queue_name(queue))
         command = kinds.SCHEDULES[kind](queue, check_schedule_id(id), self._new_id())
-        result = await self._call(identity, f"{kind}_schedule", queue, id, command, {})
+        name = _NAMES.get(kind, f"{kind}_schedule")
+        result = await self._call(identity, name, queue, id, command, {})
         return {"job": result if kind == "run" else None}
 
     async def _call(

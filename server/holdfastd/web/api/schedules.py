@@ -5,7 +5,14 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from holdfastd.web.acting.scheduling import RULES, Scheduling
+from holdfast.wire.constants import (
+    CRON_LENGTH_MAX,
+    DELAY_MS_MAX,
+    EVERY_MS_MIN,
+)
+from holdfast.wire.schedules import NOT_OF_SCHEDULES, POLICIES
+from holdfastd.engine.schedules import Origin
+from holdfastd.web.acting.scheduling import WHEN, Scheduling
 from holdfastd.web.api import shapes
 from holdfastd.web.api.operation import Call, Operation, address, said
 from holdfastd.web.api.schema import flag, listed, or_null, record, text, whole
@@ -30,9 +37,9 @@ SCHEDULE: Final = shapes.told(
     fired=whole("Jobs that it has made."),
     missed=whole("Times that it was due while the daemon was down, and made no job."),
     skipped=whole("Times that its last job was not over yet."),
-    missed_policy=text(enum=["once", "skip"]),
-    overlap=text(enum=["allow", "skip"]),
-    origin=text(enum=["client", "api", "dashboard"]),
+    missed_policy=text(enum=list(POLICIES["missed"])),
+    overlap=text(enum=list(POLICIES["overlap"])),
+    origin=text(enum=[each.value for each in Origin]),
     created_at_ms=whole(),
     changed_at_ms=whole(),
 )
@@ -45,22 +52,24 @@ WHOLE: Final = {
         "data": {},
     },
 }
-_OPTIONS: Final = tuple(name for name in shapes.OPTIONS if name not in ("delay_ms", "run_at_ms"))
+_OPTIONS: Final = tuple(name for name in shapes.OPTIONS if name not in NOT_OF_SCHEDULES)
 """When a job is due is for its schedule to say."""
 NEW: Final = record(
     {
         **{name: shapes.NEW_JOB["properties"][name] for name in ("name", "data", *_OPTIONS)},
-        "cron": text("Five fields, such as `30 2 * * 1-5`. Give it or `every_ms`.", 1, 256),
-        "tz": text("Of the pattern, such as `Europe/Berlin`.", 1, 64, default="UTC"),
-        "every_ms": whole("Milliseconds between two jobs."),
+        "cron": text(
+            "Five fields, such as `30 2 * * 1-5`. Give it or `every_ms`.", 1, CRON_LENGTH_MAX
+        ),
+        "tz": text("Of the pattern, such as `Europe/Berlin`.", 1, CRON_LENGTH_MAX, default="UTC"),
+        "every_ms": whole("Milliseconds between two jobs.", EVERY_MS_MIN, DELAY_MS_MAX),
         "missed": text(
             "Of a time in which the daemon was down: one job for all that were due, or none.",
-            enum=["once", "skip"],
+            enum=list(POLICIES["missed"]),
             default="once",
         ),
         "overlap": text(
             "While its last job is not over: make the next all the same, or leave it out.",
-            enum=["allow", "skip"],
+            enum=list(POLICIES["overlap"]),
             default="allow",
         ),
     },
@@ -193,5 +202,5 @@ class Schedules:
 
 def _given(body: Mapping[str, Any]) -> dict[str, Any]:
     """Options stand beside name and data, where people look for them."""
-    given = {name: body[name] for name in ("name", "data", *RULES) if name in body}
+    given = {name: body[name] for name in ("name", "data", *WHEN, *POLICIES) if name in body}
     return {**given, "options": {name: body[name] for name in _OPTIONS if name in body}}

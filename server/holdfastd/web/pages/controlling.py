@@ -66,6 +66,7 @@ class Controlling:
         return [
             Route("/do/queues/{kind}", self.queue, methods=methods),
             Route("/do/workers/{kind}", self.worker, methods=methods),
+            Route("/do/schedules/delete", self.schedule, methods=methods),
             Route("/do/schedules/{kind}", self.schedule, methods=methods),
         ]
 
@@ -109,7 +110,7 @@ class Controlling:
         identity = await self._site.guard.identify(request)
         form = await _form(request)
         queue, id = form.get("queue", ""), form.get("id", "")
-        self._site.guard.require(identity, NEED_OF[request.path_params["kind"]], queue)
+        self._site.guard.require(identity, NEED_OF[_kind(request)], queue)
         subject = Subject(
             id,
             await self._site.timetable.one(identity, queue, id),
@@ -134,7 +135,7 @@ class Controlling:
             return await self._ask(request, identity, control, subject)
         try:
             params = control.params(subject.told, form)
-            result = await subject.act(request.path_params["kind"], params)
+            result = await subject.act(_kind(request), params)
         except FieldError as error:
             return await self._ask(request, identity, control, subject, str(error), form)
         except Refusal as refusal:
@@ -173,7 +174,7 @@ class Controlling:
     def _answer(
         self, request: Request, control: Control, subject: Subject, result: Mapping[str, Any]
     ) -> Response:
-        is_gone = request.path_params["kind"] in ENDING
+        is_gone = _kind(request) in ENDING
         if is_from_htmx(request) and not is_gone:
             done = controls.jobs(result.get("done", 0))
             text = control.said.format(name=subject.name, done=done)
@@ -185,10 +186,14 @@ class Controlling:
 
 
 def _control(known: Mapping[str, Control], request: Request) -> Control:
-    control = known.get(request.path_params["kind"])
+    control = known.get(_kind(request))
     if control is None:
         raise HTTPException(404)
     return control
+
+
+def _kind(request: Request) -> str:
+    return request.url.path.rpartition("/")[2]
 
 
 async def _form(request: Request) -> Mapping[str, str]:

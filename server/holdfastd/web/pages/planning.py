@@ -44,7 +44,7 @@ class Planning:
         if request.method == "POST":
             return await self._put(request, identity, is_new=True)
         queue = request.query_params.get("queue", "")
-        self._site.guard.require(identity, Need.SCHEDULE, queue or None)
+        self._site.guard.require(identity, Need.ADD, queue or None)
         form = AddForm({**scheduleform.EMPTY, "queue": queue})
         return await self._form(request, identity, form, is_new=True)
 
@@ -53,7 +53,7 @@ class Planning:
         if request.method == "POST":
             return await self._put(request, identity, is_new=False)
         queue, id = (request.query_params.get(name, "") for name in ("queue", "id"))
-        self._site.guard.require(identity, Need.SCHEDULE, queue)
+        self._site.guard.require(identity, Need.ADD, queue)
         self._site.guard.require(identity, Need.SEE_JOBS, queue)
         form = scheduleform.like(await self._site.timetable.one(identity, queue, id))
         return await self._form(request, identity, form, is_new=False)
@@ -62,7 +62,7 @@ class Planning:
         typed = await read_form(request)
         form, queue, id, given = scheduleform.read(typed, self._site.now_ms())
         if not form.errors:
-            self._site.guard.require(identity, Need.SCHEDULE, queue)
+            self._site.guard.require(identity, Need.ADD, queue)
             before = await self._before(identity, queue, id, is_new=is_new)
             if is_new and before is not None:
                 form.errors["id"] = _TAKEN

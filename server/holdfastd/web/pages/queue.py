@@ -76,7 +76,7 @@ class Queue:
             "workers": [worker for worker in workers if name in worker["queues"]],
             "schedules": await self._schedules(identity, name),
             "may_see_jobs": site.guard.allows(identity, Need.SEE_JOBS, name),
-            "may_schedule": site.guard.allows(identity, Need.SCHEDULE, name),
+            "may_schedule": site.guard.allows(identity, Need.ADD, name),
             "may_add": site.guard.allows(identity, Need.ADD, name),
             "may_act": site.guard.allows(identity, Need.ACT, name),
             "may_destroy": site.guard.allows(identity, Need.DESTROY, name),

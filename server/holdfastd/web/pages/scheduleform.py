@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from holdfast.wire.checks import Refusal, check_queue_name, check_schedule_id
+from holdfast.wire.checks import Refusal, check_queue_name
+from holdfast.wire.schedules import POLICIES, check_schedule_id
 from holdfastd.web.pages import addform, fields, words
 from holdfastd.web.pages.addform import AddForm
 from holdfastd.web.pages.fields import FieldError
@@ -11,8 +12,6 @@ from holdfastd.web.pages.fields import FieldError
 EMPTY: Final[Mapping[str, str]] = {**addform.EMPTY, "rule": "cron", "tz": "UTC"}
 KEEP: Final = "keep"
 """Chosen as `backoff`: as it is, in a way for which the form has no fields."""
-_CHOICES: Final = {"missed": ("once", "skip"), "overlap": ("allow", "skip")}
-"""The first is what holds where nothing is said."""
 _FIELD_OF: Final = {"cron": "cron", "tz": "tz", "every_ms": "every"}
 
 
@@ -64,7 +63,7 @@ def read(values: Mapping[str, str], now_ms: int) -> tuple[AddForm, str, str, dic
         given["tz"] = values.get("tz", "").strip() or "UTC"
         if not given["cron"]:
             errors["cron"] = "Say when, such as 30 2 * * 1-5."
-    for name, known in _CHOICES.items():
+    for name, known in POLICIES.items():
         chosen = values.get(name, "")
         given[name] = chosen if chosen in known else known[0]
     return AddForm(values, errors), queue, id, given

@@ -101,7 +101,7 @@ class Schedules:
             "first_url": page_url(PATH, **kept) if query.get("after") else "",
             "new_url": page_url(f"{PATH}/new", queue=queue),
             "may_act": self._site.guard.allows(identity, Need.ACT),
-            "may_schedule": self._site.guard.allows(identity, Need.SCHEDULE),
+            "may_schedule": self._site.guard.allows(identity, Need.ADD),
         }
 
     # ---- one -----------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Schedules:
             "origin": ORIGINS[found["origin"]],
             "options": views.options(found["options"]),
             "may_act": site.guard.allows(identity, Need.ACT, queue),
-            "may_schedule": site.guard.allows(identity, Need.SCHEDULE, queue),
+            "may_schedule": site.guard.allows(identity, Need.ADD, queue),
         }
 
 
