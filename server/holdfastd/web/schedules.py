@@ -6,7 +6,7 @@ every list of jobs. Whose key is for some queues only sees nothing of the others
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -25,7 +25,7 @@ from holdfastd.engine.schedules import (
     describe_recurrence,
     job_id_of,
 )
-from holdfastd.search.query import quoted, term
+from holdfastd.search.query import QUERY_LENGTH_MAX, VALUES_MAX, quoted, term
 from holdfastd.web import jsonable
 from holdfastd.web.board import LIMIT_MAX, Board
 from holdfastd.web.guard import Guard
@@ -36,8 +36,8 @@ NEXT_SHOWN: Final = 5
 RUNS_SHOWN: Final = 20
 RUNS_S: Final = 3.0
 """What became of jobs is searched for so often at most, however many watch it."""
-IDS_MAX: Final = 25
-"""Jobs that one search asks for: ids of 128 characters each, within the length of a query."""
+IDS_LENGTH_MAX: Final = QUERY_LENGTH_MAX - 100
+"""Characters of the ids that one search asks for."""
 NEIGHBOURS_MAX: Final = 500
 """Runs after a job's that are looked at for the one that follows it."""
 
@@ -133,11 +133,9 @@ class Timetable:
         self, identity: Identity, schedules: Iterable[Schedule]
     ) -> dict[tuple[str, str], dict[str, Any]]:
         """By queue and id."""
-        wanted = [_last_of(each) for each in schedules if each.last_job_id]
+        wanted = [each.last_job_id for each in schedules if each.last_job_id]
         found: dict[tuple[str, str], dict[str, Any]] = {}
-        for start in range(0, len(wanted), IDS_MAX):
-            ids = dict.fromkeys(id for _, id in wanted[start : start + IDS_MAX])
-            query = f"id:{','.join(map(quoted, ids))}"
+        for query in _queries(wanted):
             jobs = await self._search(identity, query, LIMIT_MAX)
             found |= {(job["queue"], job["id"]): job for job in jobs}
         return found
@@ -166,6 +164,20 @@ class Timetable:
 def runs_query(id: str) -> str:
     """The query that finds the jobs of a schedule, and hardly any others."""
     return f"id:{quoted(f'{id}@')}*"
+
+
+def _queries(ids: Iterable[str]) -> Iterator[str]:
+    """That find the jobs of these ids, each within the bounds of a query."""
+    some: list[str] = []
+    length = 0
+    for id in map(quoted, dict.fromkeys(ids)):
+        if some and (length + len(id) + 1 > IDS_LENGTH_MAX or len(some) == VALUES_MAX):
+            yield f"id:{','.join(some)}"
+            some, length = [], 0
+        some.append(id)
+        length += len(id) + 1
+    if some:
+        yield f"id:{','.join(some)}"
 
 
 def schedule_of(job_id: str) -> str | None:

@@ -6,10 +6,12 @@ import pytest
 
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import ErrorCode
+from holdfastd.search.query import Field, Query, parse
+from holdfastd.search.terms import Pattern
 from holdfastd.web.pages import schedulecontrols, scheduleform
 from holdfastd.web.pages.jobrefs import schedule_url
 from holdfastd.web.pages.schedules import local_time
-from holdfastd.web.schedules import _matcher, _start, runs_query, schedule_of
+from holdfastd.web.schedules import _matcher, _queries, _start, runs_query, schedule_of
 
 NOW_MS = 1_790_000_000_000
 TYPED = {
@@ -152,6 +154,23 @@ def test_a_job_is_a_schedules_by_its_id() -> None:
     assert schedule_of("nightly") is schedule_of("@2026") is None
     assert runs_query("nightly") == "id:nightly@*"
     assert runs_query('a"*b') == 'id:"a\\"*b@"*'
+
+
+def test_many_ids_are_asked_for_within_the_bounds_of_a_query() -> None:
+    assert list(_queries([])) == []
+    assert list(_queries(["a", "b c", "a"])) == ['id:a,"b c"']
+    ids = ['"' * 120 + str(number) for number in range(250)]
+    queries = list(_queries(ids))
+    assert len(queries) == 17
+    texts = [pattern.prefix for each in queries for pattern in _ids(parse(each, NOW_MS))]
+    assert texts == ids
+    short = [f"s{number}" for number in range(250)]
+    assert [len(_ids(parse(each, NOW_MS))) for each in _queries(short)] == [100, 100, 50]
+
+
+def _ids(query: Query) -> tuple[Pattern, ...]:
+    (term,) = query.positive(Field.ID)
+    return term.patterns
 
 
 def test_a_text_is_looked_for_anywhere_and_a_pattern_is_the_whole() -> None:
