@@ -11,6 +11,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from holdfast.access import Access, FilePath, access_of
+from holdfast.decoding import event_of, fill
 from holdfast.errors import (
     AccessDenied,
     Closed,
@@ -22,7 +23,7 @@ from holdfast.errors import (
     refused,
 )
 from holdfast.link import Link
-from holdfast.models import Event, Explanation, JobInfo, event_of, fill
+from holdfast.models import Event, Explanation, JobInfo
 from holdfast.options import Backoff, Duration, milliseconds, wire_options
 from holdfast.packing import pack
 from holdfast.schedules import Schedule, put_message, schedule_of

@@ -12,13 +12,11 @@ HoldfastError
 └── JobFailed              a job that was waited for ended without a result; `job` is it
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from holdfast.models import JobInfo
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import ERROR_CODES, ErrorCode
-
-if TYPE_CHECKING:
-    from holdfast.models import JobInfo
 
 
 class HoldfastError(Exception):
@@ -92,7 +90,7 @@ class Closed(HoldfastError):
 class JobFailed(HoldfastError):
     """Attributes: job (as it ended, with `errors`)."""
 
-    def __init__(self, job: "JobInfo"):
+    def __init__(self, job: JobInfo):
         self.job = job
         last = job.errors[-1] if job.errors else None
         why = f": {last.type}: {last.message}" if last else ""

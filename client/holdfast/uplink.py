@@ -8,8 +8,9 @@ import asyncio
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
+from holdfast.access import Access
 from holdfast.active import Answer, bytes_of_report
 from holdfast.errors import Refused, refused
 from holdfast.iothread import IoThread
@@ -18,19 +19,48 @@ from holdfast.wire import messages as wire
 from holdfast.wire.constants import ErrorCode, RevokeReason
 from holdfast.wire.parts import parts
 
-if TYPE_CHECKING:
-    from holdfast.worker import Worker
-
 log = logging.getLogger("holdfast")
 
 FLUSH_S: Final = 0.1
 """Progress and log lines leave within that, all together."""
 
 
+class Owner(Protocol):
+    """Whose connection it is: `holdfast.worker.Worker`. All of it is called on the IO thread."""
+
+    name: str
+    queues: list[str]
+    concurrency: int
+    prefetch: int
+    access: Access
+
+    @property
+    def hears_answers(self) -> bool:
+        """Somebody wants to know which answers were confirmed."""
+
+    def arrived(self, items: list[Any]) -> None:
+        """Jobs were pushed."""
+
+    def cancel(self, token: int) -> None:
+        """The lease is lost."""
+
+    def told_to_stop(self) -> None:
+        """By the server, perhaps more than once."""
+
+    def take_answers(self) -> list[Answer]:
+        """Those given since the last call."""
+
+    def take_reports(self, token: int | None = None) -> list[list[Any]]:
+        """Those made since the last call; of one job only if a token is given."""
+
+    def tell(self, event: str, *arguments: Any) -> None:
+        """Emit it, on the worker's loop."""
+
+
 class Uplink:
     """The worker's connection. Its methods run on the IO thread, unless they say otherwise."""
 
-    def __init__(self, worker: "Worker", thread: IoThread):
+    def __init__(self, worker: Owner, thread: IoThread):
         self._worker = worker
         self._thread = thread
         self._held: set[int] = set()
@@ -40,7 +70,7 @@ class Uplink:
         self._wake = asyncio.Event()
         self._beats: asyncio.Task[None] | None = None
         identity = {"name": worker.name, "host": socket.gethostname(), "pid": os.getpid()}
-        self._link = link = Link(worker._access, worker=identity)
+        self._link = link = Link(worker.access, worker=identity)
         link.leases = lambda: list(self._held)
         link.on_open = self._opened
         link.on_lost = self._lost

@@ -98,7 +98,7 @@ class Worker:
         self._handlers = handler
         self._is_process = process
         self._drain_timeout_s = milliseconds("drain_timeout", drain_timeout) / 1000
-        self._access = access_of(
+        self.access = access_of(
             url, key=key, key_file=key_file, ca_file=ca_file, cert_file=cert_file
         )
         self._callbacks: dict[str, list[Callable[..., Any]]] = {event: [] for event in EVENTS}

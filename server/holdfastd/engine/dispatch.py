@@ -9,7 +9,6 @@ from heapq import heappush
 from typing import Final
 
 from holdfastd.engine.changes import JobRow, JobsBySeq, Key, Page, WaitingPage
-from holdfastd.engine.history import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.model import Change, FailReason, Job, QueueKey, Seq, State, Token
 from holdfastd.engine.partition import EventNumber, Moment, Partition
 from holdfastd.engine.queue import (
@@ -17,6 +16,7 @@ from holdfastd.engine.queue import (
     QueueState,
 )
 from holdfastd.engine.session import Session
+from holdfastd.engine.tally import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.transitions import Event
 
 PAYLOADS_READ_MAX: Final = 500
@@ -84,7 +84,7 @@ class Dispatcher:
                 job.id,
                 job.name,
                 job.payload,
-                job.failures + job.crashes + 1,
+                job.attempt,
                 job.options.attempts,
                 job.created_at_ms,
                 job.crashes,

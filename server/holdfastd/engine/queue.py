@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Final
 
 from holdfastd.engine.changes import Clearing, QueueRow
 from holdfastd.engine.head import NOTHING, Head
-from holdfastd.engine.history import NOT_COUNTED, Tally
 from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.model import Job, QueueKey, QueueSettings, State
+from holdfastd.engine.tally import NOT_COUNTED, Tally
 
 if TYPE_CHECKING:
     from holdfastd.engine.events import EventRing

@@ -11,7 +11,7 @@ be set: `plan_anew` goes by the new time, and an instant that comes twice finds 
 from collections.abc import Callable, Iterable
 from functools import partial
 from heapq import heapify, heappop, heappush
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from holdfastd.engine import commands, schedules
 from holdfastd.engine.changes import JobsById, Page
@@ -21,6 +21,7 @@ from holdfastd.engine.outputs import Refusal
 from holdfastd.engine.partition import Found, Moment, Partition
 from holdfastd.engine.producing import Producing
 from holdfastd.engine.queue import QueueState
+from holdfastd.engine.replies import Asked, Replies
 from holdfastd.engine.schedules import (
     MISSED_COUNTED_MAX,
     SCHEDULES_BYTES_MAX,
@@ -41,30 +42,16 @@ PAGE_BYTES_MAX: Final = 2 * 1024 * 1024
 """Payloads of a page, cut after the one that passes it: half a frame of the protocol."""
 
 
-class Refused(NamedTuple):
-    """Why a command was not done."""
-
-    refusal: Refusal
-    message: str
-
-
 class Scheduling:
     """Attributes:
     stats: what happened since the daemon's start.
     """
 
-    def __init__(
-        self,
-        partition: Partition,
-        dispatcher: Dispatcher,
-        producing: Producing,
-        can_add: Callable[[], bool],
-    ):
-        """can_add: whether jobs can be added now; until they can, what is due waits."""
+    def __init__(self, partition: Partition, dispatcher: Dispatcher):
         self._partition = partition
         self._dispatcher = dispatcher
-        self._producing = producing
-        self._can_add = can_add
+        self._producing = Producing(partition, dispatcher)
+        self._replies = Replies(partition)
         self._known: dict[ScheduleKey, Schedule] = {}
         self._payload_bytes = 0
         self._heap: list[tuple[int, QueueKey, str]] = []
@@ -118,9 +105,14 @@ class Scheduling:
         schedule = self._known.get((key, id))
         return schedule is not None and schedule.next_at_ms == at_ms
 
-    def next_at_ms(self) -> int | None:
+    @property
+    def _can_add(self) -> bool:
+        """Until jobs can be added, what is due waits."""
+        return self._partition.refuses_jobs is None
+
+    def next_due_ms(self) -> int | None:
         """When the next one is due that can be dealt with; None = none."""
-        if not self._can_add():
+        if not self._can_add:
             return None
         while self._heap and not self._is_up_to_date(self._heap[0]):
             heappop(self._heap)
@@ -138,7 +130,7 @@ class Scheduling:
 
     def tick(self, moment: Moment) -> None:
         """Look up what is due; some at a time, and fewer if they have missed much."""
-        if not self._can_add():
+        if not self._can_add:
             return
         effort = 0
         for _ in range(DUE_PER_TICK_MAX):
@@ -159,7 +151,7 @@ class Scheduling:
         place = due.schedule.place
         self._in_hand.discard(place)
         schedule = self._known.get(place)
-        if schedule is not due.schedule or not self._can_add():
+        if schedule is not due.schedule or not self._can_add:
             if schedule is not None:  # it was changed, or has to wait: it is looked at again
                 self._plan(schedule)
             return
@@ -208,70 +200,105 @@ class Scheduling:
 
     # ---- commands ----------------------------------------------------------------------------
 
-    def put(self, spec: ScheduleSpec, moment: Moment) -> dict[str, Any] | Refused:
+    def put(self, asked: Asked) -> None:
         """Make a schedule, or another of the one of that queue and id."""
+        spec, now_ms = asked.command.spec, asked.moment.now_ms
         queue = self._partition.queues.get(spec.queue)
-        if queue is not None and queue.clearing is not None and queue.clearing.forget_queue:
-            return Refused(Refusal.BUSY, f"queue {queue.name} is being removed: wait")
         old = None if queue is None else self._known.get((queue.key, spec.id))
-        refused = self._no_room(old, spec)
-        if refused is not None:
-            return refused
-        if old is None:
-            key = self._partition.add_queue(spec.queue).key
-            schedule = schedules.new_schedule(key, spec, moment.now_ms)
+        if self._partition.refuses_jobs is Refusal.DISK_FULL:  # its data may be as large as a job's
+            self._replies.refuse_jobs(asked, Refusal.DISK_FULL)
+        elif queue is not None and queue.clearing is not None and queue.clearing.forget_queue:
+            self._replies.refuse_clearing(asked, queue)
+        elif (why_not := self._why_no_room(old, spec)) is not None:
+            self._replies.refuse(asked, Refusal.TOO_MANY, why_not)
         else:
-            schedule = schedules.put_over(old, spec, moment.now_ms)
-        if schedule is not old:
-            self._change(schedule)
-        return schedules.describe(schedule)
+            made = schedules.put_over(old, spec, now_ms) if old is not None else self._new(asked)
+            if made is not old:
+                self._change(made)
+            self._replies.answer(asked, schedules.describe(made))
 
-    def _no_room(self, old: Schedule | None, spec: ScheduleSpec) -> Refused | None:
+    def _new(self, asked: Asked) -> Schedule:
+        spec = asked.command.spec
+        key = self._partition.add_queue(spec.queue).key
+        return schedules.new_schedule(key, spec, asked.moment.now_ms)
+
+    def _why_no_room(self, old: Schedule | None, spec: ScheduleSpec) -> str | None:
         if old is None and len(self._known) >= SCHEDULES_MAX:
-            text = f"there are {SCHEDULES_MAX:,} schedules already: remove some"
-            return Refused(Refusal.TOO_MANY, text)
+            return f"there are {SCHEDULES_MAX:,} schedules already: remove some"
         added_bytes = len(spec.payload) - (0 if old is None else len(old.spec.payload))
         if added_bytes > 0 and self._payload_bytes + added_bytes > SCHEDULES_BYTES_MAX:
-            text = (
+            return (
                 f"the data of all schedules has {self._payload_bytes:,} bytes, and may have "
                 f"{SCHEDULES_BYTES_MAX:,}: give a reference instead of the data"
             )
-            return Refused(Refusal.TOO_MANY, text)
         return None
 
-    def remove(self, command: commands.RemoveSchedule) -> Refused | None:
-        schedule = self.get(command.queue, command.id)
-        if schedule is None:
-            return _unknown(command.queue, command.id)
-        self._forget(schedule)
-        return None
+    def remove(self, asked: Asked) -> None:
+        schedule = self._named(asked)
+        if schedule is not None:
+            self._forget(schedule)
+            self._replies.answer(asked, None)
 
     def remove_all(self, queue: QueueState) -> None:
         """The queue goes."""
         for schedule in [each for each in self._known.values() if each.key == queue.key]:
             self._forget(schedule)
 
-    def pause(self, command: commands.PauseSchedule, moment: Moment) -> Refused | None:
-        schedule = self.get(command.queue, command.id)
+    def pause(self, asked: Asked) -> None:
+        """Or resume."""
+        schedule = self._named(asked)
         if schedule is None:
-            return _unknown(command.queue, command.id)
-        if schedule.is_paused != command.is_paused:
-            turn = schedules.paused if command.is_paused else schedules.resumed
-            self._change(turn(schedule, moment.now_ms))
-        return None
+            return
+        if schedule.is_paused != asked.command.is_paused:
+            turn = schedules.resumed if schedule.is_paused else schedules.paused
+            self._change(turn(schedule, asked.moment.now_ms))
+        self._replies.answer(asked, None)
 
-    def run(self, command: commands.RunSchedule, found: Found, moment: Moment) -> str | Refused:
-        """Returns the id of the job; one that is there already was asked for before."""
-        schedule = self.get(command.queue, command.id)
+    def run(self, asked: Asked) -> None:
+        """Answered with the job's id; one that is there already was asked for before."""
+        schedule, why_not = self._named(asked), self._partition.refuses_jobs
         if schedule is None:
-            return _unknown(command.queue, command.id)
-        queue = self._partition.queues[command.queue]
-        job_id = schedules.run_id_of(command.id, command.run)
-        if self._partition.find(queue, job_id, found) is None:
-            self._add(schedule, job_id, queue, moment)
+            return
+        if why_not is not None:
+            self._replies.refuse_jobs(asked, why_not)
+            return
+        queue = self._partition.queues[asked.command.queue]
+        job_id = schedules.run_id_of(schedule.spec.id, asked.command.run)
+        if self._partition.find(queue, job_id, asked.found) is None:
+            self._add(schedule, job_id, queue, asked.moment)
             self._change(schedule._replace(last_job_id=job_id))
             self.stats.manual += 1
-        return job_id
+        self._replies.answer(asked, job_id)
+
+    def page(self, asked: Asked) -> None:
+        """What SCHEDULES is answered."""
+        command = asked.command
+        if command.id is None:
+            self._replies.answer(asked, self._page(command))
+        elif (schedule := self._named(asked)) is not None:
+            page = {"schedules": [schedules.describe(schedule)], "next": None}
+            self._replies.answer(asked, page)
+
+    def _page(self, command: commands.Schedules) -> dict[str, Any]:
+        found = self.listed(command.queue, command.after, command.limit + 1, command.shows)
+        shown: list[dict[str, Any]] = []
+        shown_bytes = 0
+        for schedule in found[: command.limit]:
+            shown.append(schedules.describe(schedule))
+            shown_bytes += len(schedule.spec.payload)
+            if shown_bytes >= PAGE_BYTES_MAX:
+                break
+        next = _name_of(found[len(shown) - 1]) if len(shown) < len(found) else None
+        return {"schedules": shown, "next": next and list(next)}
+
+    def _named(self, asked: Asked) -> Schedule | None:
+        """The one that the command names; None = there is none, and it was refused."""
+        command = asked.command
+        schedule = self.get(command.queue, command.id)
+        if schedule is None:
+            text = f"no schedule {command.id} in queue {command.queue}"
+            self._replies.refuse(asked, Refusal.UNKNOWN_SCHEDULE, text)
+        return schedule
 
     # ---- looking -----------------------------------------------------------------------------
 
@@ -304,28 +331,6 @@ class Scheduling:
         ]
         return sorted(found, key=_name_of)[:limit]
 
-    def page(self, command: commands.Schedules) -> dict[str, Any] | Refused:
-        """What SCHEDULES is answered."""
-        if command.queue is not None and command.id is not None:
-            schedule = self.get(command.queue, command.id)
-            if schedule is None:
-                return _unknown(command.queue, command.id)
-            return {"schedules": [schedules.describe(schedule)], "next": None}
-        found = self.listed(command.queue, command.after, command.limit + 1, command.shows)
-        shown: list[dict[str, Any]] = []
-        shown_bytes = 0
-        for schedule in found[: command.limit]:
-            shown.append(schedules.describe(schedule))
-            shown_bytes += len(schedule.spec.payload)
-            if shown_bytes >= PAGE_BYTES_MAX:
-                break
-        next = _name_of(found[len(shown) - 1]) if len(shown) < len(found) else None
-        return {"schedules": shown, "next": next and list(next)}
-
 
 def _name_of(schedule: Schedule) -> tuple[str, str]:
     return schedule.spec.queue, schedule.spec.id
-
-
-def _unknown(queue: str, id: str) -> Refused:
-    return Refused(Refusal.UNKNOWN_SCHEDULE, f"no schedule {id} in queue {queue}")

@@ -7,7 +7,6 @@ from holdfastd.engine import commands
 from holdfastd.engine.changes import LogRow
 from holdfastd.engine.commands import AttemptError, Held
 from holdfastd.engine.dispatch import Dispatcher
-from holdfastd.engine.history import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.model import (
     NO_TOKEN,
     AttemptOutcome,
@@ -22,11 +21,12 @@ from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
 from holdfastd.engine.policy import backoff_ms
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
+from holdfastd.engine.tally import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.transitions import Event
 
 if TYPE_CHECKING:
-    from holdfastd.engine.history import Tally
     from holdfastd.engine.stats import Histogram
+    from holdfastd.engine.tally import Tally
 
 LOG_LINES_PER_JOB_MAX: Final = 1_000
 """As in the protocol; a test compares them."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import holdfast
 from holdfastd import VERSION
 from holdfastd.cli import cli
 from holdfastd.config import RULES, Config, flatten
@@ -108,5 +109,5 @@ def test_wrong_use_is_exit_code_2(arguments: list[str]) -> None:
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
-    assert version("holdfast") == VERSION
+    assert version("holdfast") == VERSION == holdfast.__version__
     assert run("--version").stdout.strip() == f"holdfastd, version {VERSION}"

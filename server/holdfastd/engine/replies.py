@@ -1,0 +1,76 @@
+"""What a command asks, and the ways to answer it: outputs of the open batch."""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from holdfastd.engine.outputs import Answer, AnswerItems, Refusal, Refuse
+from holdfastd.engine.partition import Found, Moment, Partition
+from holdfastd.engine.queue import QueueState
+from holdfastd.engine.session import Session
+
+WHY_NO_JOBS: Final = {
+    Refusal.DISK_FULL: "the server's disk is full: no job is taken until there is room",
+    Refusal.DRAINING: "the server is going down: connect again and send it again",
+}
+
+
+class Asked(NamedTuple):
+    """One command on its way through the engine."""
+
+    session: Session
+    request: int
+    """Its number within the session; 0 = it has none."""
+    command: Any
+    found: Found
+    """The jobs that had to be read for it."""
+    moment: Moment
+
+
+class Replies:
+    """A session whose connection has gone is told nothing."""
+
+    def __init__(self, partition: Partition):
+        self._partition = partition
+
+    def answer(self, asked: Asked, result: Any) -> None:
+        connection = asked.session.connection
+        if connection is not None:
+            self._partition.open.outputs.append(Answer(connection, asked.request, result))
+
+    def answer_items(self, asked: Asked, items: list[Any]) -> None:
+        """items: those that did not simply succeed; see `AnswerItems`."""
+        connection = asked.session.connection
+        if connection is not None:
+            self._partition.open.outputs.append(AnswerItems(connection, asked.request, items))
+
+    def answer_later(self, asked: Asked) -> Callable[[int], None]:
+        """Call what is returned with the result, in whichever batch; it is said to the connection
+        that asked, if that is still there."""
+        session, connection = asked.session, asked.session.connection
+
+        def answer(result: int) -> None:
+            if connection is not None and session.connection == connection:
+                self._partition.open.outputs.append(Answer(connection, asked.request, result))
+
+        return answer
+
+    def refuse(self, asked: Asked, refusal: Refusal, message: str) -> None:
+        connection = asked.session.connection
+        if connection is not None:
+            self._partition.open.outputs.append(Refuse(connection, asked.request, refusal, message))
+
+    def refuse_unknown_queue(self, asked: Asked, name: str) -> None:
+        self.refuse(asked, Refusal.UNKNOWN_QUEUE, f"there is no queue {name}")
+
+    def refuse_unknown_job(self, asked: Asked) -> None:
+        """The command names one queue and one id."""
+        command = asked.command
+        text = f"no job {command.id} in queue {command.queue}"
+        self.refuse(asked, Refusal.UNKNOWN_JOB, text)
+
+    def refuse_jobs(self, asked: Asked, why: Refusal) -> None:
+        """why: see `Partition.refuses_jobs`."""
+        self.refuse(asked, why, WHY_NO_JOBS[why])
+
+    def refuse_clearing(self, asked: Asked, queue: QueueState) -> None:
+        self.refuse(asked, Refusal.BUSY, f"queue {queue.name} is being cleared: wait")
