@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from holdfast.decoding import instant
 from holdfast.errors import MisuseError, misuse
-from holdfast.models import instant
 from holdfast.options import Duration, milliseconds, wire_options
 from holdfast.packing import pack, unpack
 from holdfast.wire import messages as wire

@@ -25,7 +25,7 @@ from holdfastd.engine.schedules import (
     describe_recurrence,
     job_id_of,
 )
-from holdfastd.search.query import QUERY_LENGTH_MAX, VALUES_MAX, quoted, term
+from holdfastd.search.query import QUERY_LENGTH_MAX, VALUES_MAX, quoted
 from holdfastd.web import jsonable
 from holdfastd.web.board import LIMIT_MAX, Board
 from holdfastd.web.guard import Guard
@@ -108,8 +108,10 @@ class Timetable:
 
     async def runs(self, identity: Identity, queue: str, id: str) -> list[dict[str, Any]]:
         """Its last jobs as in lists, the newest first; none for one who may not see jobs."""
-        query = f"{term('queue', queue)} {runs_query(id)}"
-        found = await self._search(identity, query, RUNS_SHOWN)
+        schedule = self._engine.schedule(queue, id)
+        last = None if schedule is None else schedule.last_job_id
+        query = f"queue:{queue} {runs_query(id)}"
+        found = await self._search(identity, query, RUNS_SHOWN, last)
         return [job for job in found if schedule_of(job["id"]) == id]
 
     async def run_of(self, identity: Identity, job: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -119,7 +121,7 @@ class Timetable:
         schedule = schedule_of(id)
         if schedule is None or self._engine.schedule(queue, schedule) is None:
             return None
-        runs = f"{term('queue', queue)} {runs_query(schedule)} -{term('id', id)}"
+        runs = f"queue:{queue} {runs_query(schedule)} -id:{quoted(id)}"
         at = _iso(job["created_at_ms"])
         before = await self._search(identity, f"{runs} created<={at}", 1)
         after = await self._search(identity, f"{runs} created>{at}", NEIGHBOURS_MAX)
@@ -140,7 +142,10 @@ class Timetable:
             found |= {(job["queue"], job["id"]): job for job in jobs}
         return found
 
-    async def _search(self, identity: Identity, query: str, limit: int) -> list[dict[str, Any]]:
+    async def _search(
+        self, identity: Identity, query: str, limit: int, last: str | None = None
+    ) -> list[dict[str, Any]]:
+        """last: what is searched for anew when it has changed."""
         if not self._sees_jobs(identity):
             return []
 
@@ -152,7 +157,7 @@ class Timetable:
                 return jobs
             return []
 
-        return await self._found.get((rights_key(identity), query, limit), search)
+        return await self._found.get((rights_key(identity), query, limit, last), search)
 
     @staticmethod
     def _check_queue(identity: Identity, queue: str) -> None:
@@ -254,7 +259,8 @@ def _lag_ms(schedule: Schedule, job: Mapping[str, Any] | None) -> int | None:
     due_at_ms = schedule.last_due_at_ms
     if job is None or due_at_ms is None or job["id"] != job_id_of(schedule.spec.id, due_at_ms):
         return None
-    return max(0, job["created_at_ms"] - due_at_ms)
+    created_at_ms: int = job["created_at_ms"]
+    return max(0, created_at_ms - due_at_ms)
 
 
 def _whole(
