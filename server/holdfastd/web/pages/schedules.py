@@ -31,12 +31,12 @@ PARTS: Final = {
 """Blocks by the element that they fill. Data and options stay as they were seen."""
 ORIGINS: Final = {
     "client": (
-        "Code declares this schedule. Most programs do that at their start: then what was changed "
-        "here, deleted too, is again as the code says. Change it there."
+        "Code declares this schedule, as a rule each time that it starts. Then it is again as the "
+        "code says, whatever was changed here or deleted: change it in the code."
     ),
     "api": (
-        "A program made this schedule over the HTTP API. If it puts it again, what was changed "
-        "here is again as it says."
+        "A program made this schedule over the HTTP API. When it puts it again, it is as the "
+        "program says, whatever was changed here or deleted."
     ),
     "dashboard": "It was made here, in the dashboard.",
 }
