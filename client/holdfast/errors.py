@@ -84,7 +84,7 @@ class Unreachable(HoldfastError, TimeoutError):
 
 class Closed(HoldfastError):
     def __init__(self) -> None:
-        super().__init__("it has been closed: make a new one")
+        super().__init__("this queue or its connection was closed: make a new Queue")
 
 
 class JobFailed(HoldfastError):
@@ -95,7 +95,7 @@ class JobFailed(HoldfastError):
         last = job.errors[-1] if job.errors else None
         why = f": {last.type}: {last.message}" if last else ""
         how = f" ({job.reason})" if job.reason else ""
-        super().__init__(f"job {job.id} of {job.queue} is {job.state}{how}{why}")
+        super().__init__(f"job {job.id} in queue {job.queue} is {job.state}{how}{why}")
 
 
 def misuse(refusal: Refusal) -> MisuseError:

@@ -1,4 +1,9 @@
-"""One TCP connection of a client, from HELLO to its end."""
+"""One TCP connection of a client, from HELLO to its end.
+
+It is used once: `welcome` is a future that ends with WELCOME or with why there was none, and after
+`on_lost` nothing happens any more; `why` says what ended it. Messages of the open connection go to
+its owner, who makes another one.
+"""
 
 import asyncio
 import socket
@@ -7,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from holdfast.access import Access, tls_trouble
 from holdfast.errors import AccessDenied, HoldfastError, MisuseError, PeerError, refused
+from holdfast.greeting import check_hello, check_welcome
 from holdfast.wire import messages as wire
 from holdfast.wire.connection import ClientConnection, ConnectionState, ProtocolError
 from holdfast.wire.constants import ERROR_CODES, ErrorCode
@@ -64,8 +70,7 @@ class TcpConnection(asyncio.Protocol):
         elif isinstance(message, wire.Hello):
             self._identify(message)
         elif isinstance(message, wire.Welcome):
-            if not self.welcome.done():
-                self.welcome.set_result(message)
+            self._enter(message)
         elif isinstance(message, wire.Goaway):
             self._owner.received(message)
         elif isinstance(message, wire.Error):
@@ -73,9 +78,20 @@ class TcpConnection(asyncio.Protocol):
 
     def _identify(self, hello: wire.Hello) -> None:
         try:
+            check_hello(hello)
             self.write([self._owner.identify(hello)])
         except MisuseError as error:
             self._fail(error)
+        except PeerError as error:
+            self._fail(PeerError(f"{self._owner.access.address.url}: {error}"))
+
+    def _enter(self, welcome: wire.Welcome) -> None:
+        try:
+            check_welcome(welcome)
+        except PeerError as error:
+            self._fail(PeerError(f"{self._owner.access.address.url}: {error}"))
+        if not self.welcome.done():
+            self.welcome.set_result(welcome)
 
     def _refuse(self, message: wire.Error) -> None:
         error = refused(message.code, message.message, message.details)

@@ -41,8 +41,8 @@ class Owner(Protocol):
     def arrived(self, items: list[Any]) -> None:
         """Jobs were pushed."""
 
-    def cancel(self, token: int) -> None:
-        """The lease is lost."""
+    def cancel(self, token: int, why: str) -> None:
+        """The lease is lost; why: for the log."""
 
     def told_to_stop(self) -> None:
         """By the server, perhaps more than once."""
@@ -114,7 +114,7 @@ class Uplink:
         """Connected, again perhaps: what is held counts against the credit."""
         self._wake.set()  # the rhythm of heartbeats is known now
         for token in lost:
-            self._worker.cancel(token)
+            self._worker.cancel(token, LOST)
         if self._is_taking:
             free = self._worker.concurrency + self._worker.prefetch - len(self._held)
             future = self._link.send(wire.Subscribe(0, list(self._worker.queues), max(0, free)))
@@ -162,8 +162,7 @@ class Uplink:
 
     def _revoked(self, items: list[Any]) -> None:
         for token, reason in items:
-            log.warning("a lease is taken back (%s): its handler is cancelled", _reason(reason))
-            self._worker.cancel(token)
+            self._worker.cancel(token, _WHY_REVOKED.get(reason, LOST))
 
     def _told_to_stop(self) -> None:
         log.info("worker %s is told to stop by an operator of the server", self._worker.name)
@@ -211,7 +210,8 @@ class Uplink:
         error = future.exception()
         if error is not None:
             self._worker.tell("error", error)
-            log.error("an answer was refused: %s", error)
+            whose = ", ".join(answer.job.told for answer in answers) or "reports of running jobs"
+            log.error("what was answered for %s was refused: %s", whose, error)
             return
         refusals = {item[0]: item for item in future.result() or ()}
         if not refusals and not self._worker.hears_answers:
@@ -226,7 +226,7 @@ class Uplink:
 
     def _refused(self, answer: Answer, item: list[Any]) -> None:
         error = refused(item[1], item[2])
-        log.warning("the answer for job %s came too late: %s", answer.job.id, error)
+        log.warning("%s: its answer was refused: %s", answer.job.told, error)
         if error.code is ErrorCode.LEASE_LOST:
             self._worker.tell("lost", answer.job)
         else:
@@ -267,9 +267,12 @@ class Uplink:
         await self._link.close()
 
 
-def _reason(number: int) -> str:
-    """A newer server may have one that is not known here."""
-    return RevokeReason(number).name if number in list(RevokeReason) else f"reason {number}"
+LOST: Final = "its lease is lost"
+"""Also of a reason that a newer server may have."""
+_WHY_REVOKED: Final[dict[int, str]] = {
+    RevokeReason.REMOVED: "it was removed",
+    RevokeReason.CANCELLED: "it was cancelled",
+}
 
 
 def _ignore(future: "asyncio.Future[Any]") -> None:

@@ -1,4 +1,4 @@
-"""docs/secure.md names the roles, the audited commands and the commands for keys as they are."""
+"""docs/how-to/secure.md names roles, audited commands and commands for keys as they are."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from holdfast.wire.messages import name_of
 from holdfastd.access.rights import RIGHTS, Role
 from holdfastd.keys_cli import keys
 
-TEXT = (Path(__file__).parents[2] / "docs" / "secure.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "secure.md").read_text()
 
 
 def test_every_role() -> None:

@@ -43,7 +43,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "holdfastd.config",
         "holdfastd.logs",
         "holdfastd.observed",
+        "holdfastd.ownprocess",
     ),
+    "holdfastd.ownprocess": ("holdfastd.config",),
+    "holdfastd.examining": ("holdfastd.clock", "holdfastd.config", "holdfastd.ownprocess"),
     "holdfastd.store": ("holdfastd.store", "holdfastd.engine"),
     "holdfastd.search": (
         "holdfastd.search",

@@ -211,9 +211,11 @@ class Counts(NamedTuple):
 
 
 class Search(NamedTuple):
-    """One page of the jobs of all queues that match a query (docs/search.md). after: what the page
-    before gave as `next`, nil = the first page. Reply: `{"jobs": [map], "next": after or nil,
-    "was_cut": bool, "looked_at": n}`; was_cut = time was up before the page was full."""
+    """One page of the jobs of all queues that match a query (docs/reference/search.md).
+
+    after: what the page before gave as `next`, nil = the first page. Reply: `{"jobs": [map],
+    "next": after or nil, "was_cut": bool, "looked_at": n}`; was_cut = time was up before the page
+    was full."""
 
     request: int
     query: str

@@ -45,9 +45,10 @@ class Need(Enum):
     ACT = "act on jobs and queues"
     """Whatever destroys no queue."""
     DESTROY = "empty or delete queues"
+    KEEP = "reload the server or have it backed up"
 
 
-CHANGING: Final = frozenset({Need.ADD, Need.ACT, Need.DESTROY})
+CHANGING: Final = frozenset({Need.ADD, Need.ACT, Need.DESTROY, Need.KEEP})
 NEEDS: Final[dict[Need, frozenset[Role]]] = {
     Need.SEE_COUNTS: frozenset(
         {Role.PRODUCER, Role.VIEWER, Role.OPERATOR, Role.ADMIN, Role.MONITOR}
@@ -56,6 +57,7 @@ NEEDS: Final[dict[Need, frozenset[Role]]] = {
     Need.ADD: frozenset({Role.PRODUCER, Role.ADMIN}),
     Need.ACT: frozenset({Role.OPERATOR, Role.ADMIN}),
     Need.DESTROY: frozenset({Role.ADMIN}),
+    Need.KEEP: frozenset({Role.ADMIN}),
 }
 
 
@@ -133,7 +135,7 @@ RIGHTS: Final[dict[type[Any], Right]] = {
     wire.Obliterate: Right(_ADMINS, Scope.QUEUE, is_audited=True),
 }
 """A test compares it with the messages of the protocol, and with the tables of protocol.md and
-docs/secure.md. What is not in it is nobody's."""
+docs/how-to/secure.md. What is not in it is nobody's."""
 
 _OF_QUEUE: Final = frozenset(kind for kind, right in RIGHTS.items() if right.scope is Scope.QUEUE)
 

@@ -26,7 +26,7 @@ HOURS_KEPT_MS: Final = 90 * 24 * HOUR_MS
 PAIRS_MAX: Final = 500
 """Pairs of queue and job name that a minute, and an hour, has rows for. Once so many are known, a
 new name counts under OTHER of its queue, and a new queue under OTHER of all. At the bound a minute
-takes some 40 ms of a busy loop to be written (measured, docs/history.md)."""
+takes some 40 ms of a busy loop to be written (measured, docs/explanation/history.md)."""
 NAMES_MAX: Final = 100
 """Of one queue: one that makes up names does not take the room of the others."""
 OTHER: Final = "_other"

@@ -7,6 +7,7 @@ right behind it; of an hour that comes twice, fixed times run in the first, `*` 
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice, takewhile
 from typing import Final, NamedTuple, TypeAlias
 
@@ -20,6 +21,9 @@ EVERY_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 """Ten years, as the longest delay of a job."""
 PATTERN_LENGTH_MAX: Final = 200
 """Of a cron pattern; all minutes of an hour one by one are 169 characters."""
+WORDS_KEPT: Final = 10_000
+"""They take 30 us to make, and lists of schedules want them; as many as there may be
+schedules."""
 DUE_MS_MAX: Final = 253_402_300_799_999
 """The last millisecond of the year 9999, beyond which Python knows no dates."""
 
@@ -158,6 +162,7 @@ def count_before(
     return 1 + sum(1 for _ in islice(others, count_max - 1))
 
 
+@lru_cache(maxsize=WORDS_KEPT)
 def in_words(recurrence: Recurrence) -> str:
     """For people: "At 2:30 on Monday through Friday, Europe/Berlin", "Every 5 minutes"."""
     if isinstance(recurrence, Every):

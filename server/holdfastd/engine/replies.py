@@ -3,7 +3,14 @@
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from holdfastd.engine.outputs import Answer, AnswerItems, Refusal, Refuse
+from holdfastd.engine.outputs import (
+    Answer,
+    AnswerItems,
+    Refusal,
+    Refuse,
+    unknown_job,
+    unknown_queue,
+)
 from holdfastd.engine.partition import Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
@@ -60,13 +67,12 @@ class Replies:
             self._partition.open.outputs.append(Refuse(connection, asked.request, refusal, message))
 
     def refuse_unknown_queue(self, asked: Asked, name: str) -> None:
-        self.refuse(asked, Refusal.UNKNOWN_QUEUE, f"there is no queue {name}")
+        self.refuse(asked, Refusal.UNKNOWN_QUEUE, unknown_queue(name))
 
     def refuse_unknown_job(self, asked: Asked) -> None:
         """The command names one queue and one id."""
         command = asked.command
-        text = f"no job {command.id} in queue {command.queue}"
-        self.refuse(asked, Refusal.UNKNOWN_JOB, text)
+        self.refuse(asked, Refusal.UNKNOWN_JOB, unknown_job(command.id, command.queue))
 
     def refuse_jobs(self, asked: Asked, why: Refusal) -> None:
         """why: see `Partition.refuses_jobs`."""

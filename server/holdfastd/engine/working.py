@@ -1,4 +1,11 @@
-"""What workers do: subscribe, ack, fail, release, extend, report; and what losing them does."""
+"""What workers do with the jobs that they hold, ack, fail, release, extend, report; and what losing
+the worker does.
+
+The fence is here: an answer counts if its token is among the leases of the session that sends it,
+and nothing else makes it count. A token that is not there is *repeated* if the job still has it as
+its last one and is in the state that the answer leads to, which is a success, and *too late*
+otherwise. A job whose lease was lost has no token any more: no answer to it is taken for repeated.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final

@@ -68,7 +68,7 @@ HERE_ROWS_MAX: Final = 64
 HERE_BYTES_MAX: Final = 256 * 1024
 """A batch of so many rows, and what it adds to the log, is written without a hop. Two wake-ups less
 make one producer a fifth faster and eight a third; with thousands at a time the loop's work beside
-the writer's is worth more (docs/performance.md)."""
+the writer's is worth more (docs/explanation/performance.md)."""
 HERE_S_MAX: Final = 0.001
 """While the last commit took longer the disk is a slow one, and the loop does not wait for it:
 0.2 ms is usual."""

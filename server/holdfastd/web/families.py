@@ -1,4 +1,6 @@
-"""Every metric by its Prometheus name, written from a snapshot. docs/metrics.md lists them all.
+"""Every metric by its Prometheus name, written from a snapshot.
+
+docs/reference/metrics.md lists them all.
 
 A label's values that are known beforehand have series from the start, with zero: an alert on a rise
 would miss the first one otherwise.

@@ -24,7 +24,7 @@ from holdfastd.inside import CommandRefused, Inside
 from holdfastd.translation import schedule_spec
 from holdfastd.web import jsonable
 from holdfastd.web.acting import kinds
-from holdfastd.web.acting.notes import Notes
+from holdfastd.web.acting.noting import Noting
 from holdfastd.web.guard import Guard
 from holdfastd.web.refusals import as_refusal
 
@@ -46,7 +46,7 @@ class Scheduling:
         engine: Engine,
         inside: Inside,
         guard: Guard,
-        notes: Notes,
+        noting: Noting,
         payload_bytes_max: Callable[[], int],
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
@@ -55,7 +55,7 @@ class Scheduling:
         self._engine = engine
         self._inside = inside
         self._guard = guard
-        self._notes = notes
+        self._noting = noting
         self._payload_bytes_max = payload_bytes_max
         self._now_ms = now_ms
         self._new_id = new_id
@@ -126,11 +126,11 @@ class Scheduling:
             result = await self._inside.call(command)
         except CommandRefused as refusal:
             why = as_refusal(refusal)
-            self._notes.write(
+            self._noting.write(
                 identity, kind, {**entry, "result": why.code.name, "why": why.message}
             )
             raise why from refusal
-        self._notes.write(identity, kind, {**entry, "result": "ok"})
+        self._noting.write(identity, kind, {**entry, "result": "ok"})
         return result
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from holdfastd.web.acting.acting import Acting
     from holdfastd.web.acting.scheduling import Scheduling
+    from holdfastd.web.acting.upkeep import Upkeep
     from holdfastd.web.adding import Adding
     from holdfastd.web.board import Board
     from holdfastd.web.guard import Guard
@@ -21,6 +22,7 @@ class Site(NamedTuple):
     adding: "Adding"
     timetable: "Timetable"
     scheduling: "Scheduling"
+    upkeep: "Upkeep"
     rendering: "Rendering"
     live: "Live"
     now_ms: Callable[[], int]
