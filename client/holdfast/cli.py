@@ -430,7 +430,7 @@ def resume(ctx: click.Context, queue: str) -> None:
 @click.option("--tz", default="UTC", help="Time zone of --cron, such as Europe/Berlin.")
 @click.option("--missed", type=click.Choice(POLICIES["missed"]), help="After the server was down.")
 @click.option("--overlap", type=click.Choice(POLICIES["overlap"]), help="While the last job runs.")
-@click.option("--attempts", type=int)
+@click.option("--attempts", type=int, help="Failures that end a job; default 1, no retry.")
 @click.option("--priority", type=int, help="Smaller runs first; default 0.")
 @click.option("--backoff", type=Duration(), help="First delay of an exponential backoff.")
 @click.option(

@@ -30,7 +30,7 @@ class Schedule:
     every: float | None
     """Seconds; None = it has a cron pattern."""
     words: str
-    """The same in English: "At 2:30 on Monday through Friday, Europe/Berlin"."""
+    """The same in English: "At 02:30 on Monday through Friday, Europe/Berlin"."""
     options: dict[str, Any]
     """missed, overlap, and those of its jobs, as on the wire (protocol.md, Schedules)."""
     paused: bool

@@ -121,7 +121,7 @@ def test_a_schedule_is_made_read_changed_run_paused_and_removed(queue: Any) -> N
         "nightly", "report", {"kind": "full"}, cron="30 2 * * 1-5", tz="Europe/Berlin", attempts=3
     )
     assert (made.words, made.cron, made.tz, made.every) == (
-        "At 2:30 on Monday through Friday, Europe/Berlin", "30 2 * * 1-5", "Europe/Berlin", None,
+        "At 02:30 on Monday through Friday, Europe/Berlin", "30 2 * * 1-5", "Europe/Berlin", None,
     )  # fmt: skip
     assert (made.name, made.data, made.options["attempts"]) == ("report", {"kind": "full"}, 3)
     assert made.next_at > made.created_at

@@ -102,7 +102,7 @@ def test_a_schedule_is_made_listed_run_paused_and_removed(daemon: DaemonProcess)
         daemon, "schedule", "mail", "nightly", "report", '{"kind": 1}', "--cron", "30 2 * * 1-5",
         "--tz", "Europe/Berlin", "--attempts", "3", "--tag", "eu",
     )  # fmt: skip
-    words = "At 2:30 on Monday through Friday, Europe/Berlin"
+    words = "At 02:30 on Monday through Friday, Europe/Berlin"
     assert re.fullmatch(rf"{words}; next at \d{{4}}-\d\d-\d\d \d\d:30:00 UTC\n", made.stdout)
     every = holdfast(daemon, "schedule", "post", "pulse", "check", "--every", "5m", "--json")
     assert json.loads(every.stdout)["words"] == "Every 5 minutes"

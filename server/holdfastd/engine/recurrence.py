@@ -164,7 +164,7 @@ def count_before(
 
 @lru_cache(maxsize=WORDS_KEPT)
 def in_words(recurrence: Recurrence) -> str:
-    """For people: "At 2:30 on Monday through Friday, Europe/Berlin", "Every 5 minutes"."""
+    """For people: "At 02:30 on Monday through Friday, Europe/Berlin", "Every 5 minutes"."""
     if isinstance(recurrence, Every):
         return f"Every {_length(recurrence.every_ms)}"
     try:
