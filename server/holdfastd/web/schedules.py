@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, Final
 
@@ -97,12 +97,16 @@ class Timetable:
 
     def known(self, identity: Identity, queue: str, id: str) -> Schedule:
         """Raises Refusal (UNKNOWN_SCHEDULE, FORBIDDEN)."""
-        self._check_queue(identity, queue)
-        found = self._engine.schedule(queue, id)
+        found = self.find(identity, queue, id)
         if found is None:
             text = f"there is no schedule {shown(id)} in queue {queue}"
             raise Refusal(ErrorCode.UNKNOWN_SCHEDULE, text)
         return found
+
+    def find(self, identity: Identity, queue: str, id: str) -> Schedule | None:
+        """Raises Refusal (FORBIDDEN)."""
+        self._check_queue(identity, queue)
+        return self._engine.schedule(queue, id)
 
     # ---- their jobs ----------------------------------------------------------------------------
 
@@ -123,12 +127,12 @@ class Timetable:
             return None
         runs = f"queue:{queue} {runs_query(schedule)} -id:{quoted(id)}"
         at = _iso(job["created_at_ms"])
-        before = await self._search(identity, f"{runs} created<={at}", 1)
+        before = await self._search(identity, f"{runs} created<={at}", RUNS_SHOWN)
         after = await self._search(identity, f"{runs} created>{at}", NEIGHBOURS_MAX)
         return {
             "schedule": schedule,
-            "previous": before[0]["id"] if before else None,
-            "next": after[-1]["id"] if after else None,
+            "previous": next(_ids(schedule, before), None),
+            "next": next(_ids(schedule, reversed(after)), None),
         }
 
     async def _last_jobs(
@@ -192,6 +196,11 @@ def schedule_of(job_id: str) -> str | None:
     return id if at and id else None
 
 
+def _ids(schedule: str, jobs: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Of those that this schedule has made; a query finds those of a schedule `ID@…` too."""
+    return (job["id"] for job in jobs if schedule_of(job["id"]) == schedule)
+
+
 def _key(schedule: Schedule) -> tuple[str, str]:
     return schedule.spec.queue, schedule.spec.id
 
@@ -231,7 +240,7 @@ def _listed(schedule: Schedule, job: Mapping[str, Any] | None) -> dict[str, Any]
         "name": spec.name,
         **_NO_RULE,
         **describe_recurrence(spec.recurrence),
-        "words": in_words(spec.recurrence),
+        "words": _words(spec.recurrence),
         "is_paused": schedule.is_paused,
         "next_at_ms": schedule.next_at_ms,
         "last_due_at_ms": schedule.last_due_at_ms,
@@ -249,6 +258,8 @@ def _listed(schedule: Schedule, job: Mapping[str, Any] | None) -> dict[str, Any]
     }
 
 
+_words: Final = lru_cache(maxsize=1_000)(in_words)
+"""A live list says them each second, and each takes 60 us to find. Arbitrary."""
 _RULES: Final = ("missed", "overlap")
 """Said beside the options, which are of its jobs."""
 _NO_RULE: Final[dict[str, Any]] = {"cron": None, "tz": None, "every_ms": None}

@@ -1,6 +1,5 @@
 """Making and changing a schedule by a form."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -63,13 +62,13 @@ class Planning:
         form, queue, id, given = scheduleform.read(typed, self._site.now_ms())
         if not form.errors:
             self._site.guard.require(identity, Need.ADD, queue)
-            before = await self._before(identity, queue, id, is_new=is_new)
-            if is_new and before is not None:
+            is_there = self._site.timetable.find(identity, queue, id) is not None
+            if is_new and is_there:
                 form.errors["id"] = _TAKEN
-            elif not is_new and before is None:
+            elif not is_new and not is_there:
                 form.errors[""] = _GONE
             else:
-                return await self._save(request, identity, form, queue, id, given, before)
+                return await self._save(request, identity, form, queue, id, given, is_new=is_new)
         return await self._form(request, identity, form, is_new=is_new, status=400)
 
     async def _save(
@@ -80,38 +79,27 @@ class Planning:
         queue: str,
         id: str,
         given: dict[str, Any],
-        before: Mapping[str, Any] | None,
+        *,
+        is_new: bool,
     ) -> Response:
-        """before: what it was; None = it is new. Who changes it here does not take the place of who
-        declared it, and what he was not shown stays."""
+        """Who changes one here does not take the place of who declared it, and what he was not
+        shown stays."""
         origin, keeps_data = "dashboard", False
-        if before is not None:
-            origin = before["origin"]
-            keeps_data = given["data"] == before["data"]
-            given["options"] |= scheduleform.kept(before, form.values)
         try:
-            if not keeps_data and before is not None and not before["is_editable"]:
-                raise Refusal(ErrorCode.BAD_REQUEST, UNEDITABLE, {"option": "data"})
+            if not is_new:
+                before = await self._site.timetable.one(identity, queue, id)
+                origin = before["origin"]
+                keeps_data = given["data"] == before["data"]
+                given["options"] |= scheduleform.kept(before, form.values)
+                if not keeps_data and not before["is_editable"]:
+                    raise Refusal(ErrorCode.BAD_REQUEST, UNEDITABLE, {"option": "data"})
             await self._site.scheduling.put(
                 identity, queue, id, given, origin, keeps_data=keeps_data
             )
         except Refusal as refusal:
             form.errors[scheduleform.field_of(refusal)] = refusal.message
-            return await self._form(request, identity, form, is_new=before is None, status=400)
+            return await self._form(request, identity, form, is_new=is_new, status=400)
         return RedirectResponse(schedule_url(queue, id), 303)
-
-    async def _before(
-        self, identity: Identity, queue: str, id: str, *, is_new: bool
-    ) -> dict[str, Any] | None:
-        try:
-            if is_new:  # who may make one may not have to see others
-                self._site.timetable.known(identity, queue, id)
-                return {}
-            return await self._site.timetable.one(identity, queue, id)
-        except Refusal as refusal:
-            if refusal.code is not ErrorCode.UNKNOWN_SCHEDULE:
-                raise
-            return None
 
     async def _form(
         self,
