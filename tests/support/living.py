@@ -137,7 +137,8 @@ class LivingSystem:
             reports.schedule("stock", "price-list", {"items": ["mug"]}, every=3600, missed="skip")
         with self.queue("images") as images:
             data = {"photo": "front-page.jpg"}
-            images.schedule("front-page", "thumbnail", data, every=10, tags=["shop"])
+            images.schedule("front-page", "thumbnail", data, every=60, tags=["shop"])
+            images.run_schedule("front-page")
         with self.queue("newsletter") as newsletter:
             newsletter.schedule("first-of-month", "collect", cron="0 8 1 * *", tz="America/Lima")
             newsletter.pause_schedule("first-of-month")
