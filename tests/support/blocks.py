@@ -33,7 +33,7 @@ PAGES: Final = [
 NOTES: Final = ("file", "stays", "prints otherwise", "setup", "not run")
 FENCE: Final = re.compile(
     r"(?P<notes>(?:^<!-- [^>]*? -->\n+)*)"
-    r"^(?P<indent> *)```(?P<language>.*)\n(?P<text>.*?)^(?P=indent)```$",
+    r"^(?P<indent> *)```(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 
