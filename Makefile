@@ -69,5 +69,9 @@ site: install  ## The documentation as a site, in build/site; a warning is an er
 vendor:  ## Fetch the dashboard's vendored files anew from npm
 	$(PYTHON) tools/vendor.py
 
+.PHONY: words
+words:  ## Every text that a person may read, in one list; KIND=error one kind
+	@$(PYTHON) tools/words.py $(KIND)
+
 clean:  ## Remove what was made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,7 +6,7 @@
 Importing this loads nothing but this file; each name is loaded when it is first used.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from holdfast.active import ActiveJob, Release, Retry, Unrecoverable
@@ -51,6 +51,9 @@ __all__ = [
     "Worker",
     "search",
 ]
+
+__version__: Final = "0.1.0"
+"""As in pyproject.toml; a test compares the two."""
 
 _MODULES = {
     "errors": (

@@ -113,8 +113,13 @@ class ActiveJob:
         if self._reporter is not None and self._line_count <= LOG_LINES_PER_JOB_MAX:
             self._reporter.log(self, sendable(str(text)[:LOG_LINE_LENGTH_MAX]))
 
+    @property
+    def told(self) -> str:
+        """Which one it is, for people."""
+        return f"job {self.id} in queue {self.queue}"
+
     def __repr__(self) -> str:
-        return f"<job {self.id} of {self.queue}: {self.name}, attempt {self.attempt}>"
+        return f"<{self.told}: {self.name}, attempt {self.attempt}>"
 
 
 class Answer(NamedTuple):

@@ -6,11 +6,12 @@ result = await job.wait(timeout=30)
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from holdfast.access import Access, FilePath, access_of
+from holdfast.decoding import event_of, fill
 from holdfast.errors import (
     AccessDenied,
     Closed,
@@ -22,7 +23,7 @@ from holdfast.errors import (
     refused,
 )
 from holdfast.link import Link
-from holdfast.models import Event, Explanation, JobInfo, event_of, fill
+from holdfast.models import Event, Explanation, JobInfo
 from holdfast.options import Backoff, Duration, milliseconds, wire_options
 from holdfast.packing import pack
 from holdfast.wire import messages as wire
@@ -32,6 +33,7 @@ from holdfast.wire.checks import (
     check_job_name,
     check_payload,
     check_queue_name,
+    shown,
 )
 from holdfast.wire.constants import (
     PAYLOAD_BYTES_MAX,
@@ -82,7 +84,8 @@ class Job(JobInfo):
                 fill(self, await call)
         except TimeoutError:
             raise TimeoutError(
-                f"job {self.id} of {self.queue} has not ended within {seconds:g} s"
+                f"job {self.id} in queue {self.queue} has not ended within {seconds:g} s, and goes "
+                "on: explain() says what it waits for"
             ) from None
         if self.state != "completed":
             raise JobFailed(self)
@@ -176,10 +179,12 @@ class Queue:
 
     def _made(self, at: int, spec: Sequence[Any]) -> tuple[Job, list[Any]]:
         """The job as the caller gets it, and the item that goes on the wire."""
-        if not 1 <= len(spec) <= 3:
-            raise MisuseError(f"job {at} must be (name, data, options), not {spec!r}")
+        if not isinstance(spec, tuple | list) or not 1 <= len(spec) <= 3:
+            raise MisuseError(f"job {at} must be (name, data, options), not {shown(spec)}")
         name, data, options = (*spec, None, {})[:3] if len(spec) < 3 else spec
         options = options or {}
+        if not isinstance(options, Mapping):
+            raise MisuseError(f"the options of job {at} must be a dict, not {shown(options)}")
         given = options.get("id")
         wanted = wire_options({key: value for key, value in options.items() if key != "id"})
         try:
@@ -310,7 +315,7 @@ class Queue:
         """Change priority, lifo, delay or run_at of jobs that wait or are delayed."""
         wanted = wire_options(changes)
         if not wanted:
-            raise MisuseError("give priority, lifo, delay or run_at")
+            raise MisuseError("nothing is to be changed: give priority, lifo, delay or run_at")
         expected = _optional_state(state)
         await self._act(wire.Change(0, self.name, list(ids), wanted, expected))
 
@@ -347,6 +352,8 @@ class Queue:
         `(limit, period, burst)`, None = no limit. retention: as on the wire (protocol.md)."""
         rate = settings.get("rate")
         if rate is not None and not isinstance(rate, dict):
+            if not isinstance(rate, tuple | list) or not 2 <= len(rate) <= 3:
+                raise MisuseError(f"rate must be (limit, period, burst), not {shown(rate)}")
             limit, period, *burst = rate
             settings["rate"] = {
                 "limit": limit,

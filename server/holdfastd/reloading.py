@@ -31,6 +31,7 @@ APPLIES: Final[dict[str, Applies]] = {
     "http.listen": Applies.RESTART,
     "http.tls": Applies.RESTART,
     "http.hosts": Applies.AT_ONCE,
+    "http.prefix": Applies.RESTART,
     "http.read_only": Applies.AT_ONCE,
     "http.hide_data": Applies.AT_ONCE,
     "http.redact": Applies.AT_ONCE,

@@ -153,6 +153,6 @@ def _refuse_unknown(name: str, given: dict[str, Any], known: tuple[str, ...]) ->
     if unknown:
         raise Refusal(
             ErrorCode.BAD_OPTION,
-            f"{name} knows {', '.join(known)}; {shown(unknown[0])} is not one",
+            f"{name} knows {', '.join(known)}; {shown(unknown[0])} is not one of them",
             {"option": shown(unknown[0])},
         )

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from ruamel.yaml import YAML
 
-from holdfastd.config import Config
+from holdfastd.config import from_tree
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = [
@@ -118,7 +118,7 @@ def _console(text: str) -> None:
 
 def _toml(text: str) -> None:
     """Of the daemon's configuration: all others would be another program's."""
-    Config.from_mapping(tomllib.loads(text))
+    from_tree(tomllib.loads(text))
 
 
 def _yaml(text: str) -> None:

@@ -45,9 +45,10 @@ class Need(Enum):
     ACT = "act on jobs and queues"
     """Whatever destroys no queue."""
     DESTROY = "empty or delete queues"
+    KEEP = "reload the server or have it backed up"
 
 
-CHANGING: Final = frozenset({Need.ADD, Need.ACT, Need.DESTROY})
+CHANGING: Final = frozenset({Need.ADD, Need.ACT, Need.DESTROY, Need.KEEP})
 NEEDS: Final[dict[Need, frozenset[Role]]] = {
     Need.SEE_COUNTS: frozenset(
         {Role.PRODUCER, Role.VIEWER, Role.OPERATOR, Role.ADMIN, Role.MONITOR}
@@ -56,6 +57,7 @@ NEEDS: Final[dict[Need, frozenset[Role]]] = {
     Need.ADD: frozenset({Role.PRODUCER, Role.ADMIN}),
     Need.ACT: frozenset({Role.OPERATOR, Role.ADMIN}),
     Need.DESTROY: frozenset({Role.ADMIN}),
+    Need.KEEP: frozenset({Role.ADMIN}),
 }
 
 

@@ -127,6 +127,11 @@ class JobRow(NamedTuple):
     is_damaged: bool
     """The checksum does not fit what was read; checked whenever the payload was asked for."""
 
+    @property
+    def attempt(self) -> int:
+        """Number of the run that is on, comes next, or was the last: 1 = first."""
+        return self.failures + self.crashes + (self.state is not State.FAILED)
+
 
 class AttemptRow(NamedTuple):
     """The end of an attempt that did not complete; kept as long as its job. Keyed (seq, token)."""

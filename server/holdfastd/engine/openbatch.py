@@ -2,6 +2,15 @@
 
 It remembers *that* something changed and takes the final rows when it is closed, so the order of
 the commands between does not matter and a job that changes five times is written once.
+
+Invariants:
+
+- `Job.change` says what the open batch will do with a job; `jobs` are those where it is not NONE,
+  each once;
+- ADDED stays ADDED whatever follows, but for REMOVED; REMOVED stays REMOVED;
+- a job that the batch writes with its payload has it in memory until `rows` was called;
+- what is in `outputs` is true once the rows of this batch are durable, and not before. The items of
+  a Deliver, Revoke or Notify grow until then: one of each kind per connection (and queue).
 """
 
 from typing import TYPE_CHECKING, Any

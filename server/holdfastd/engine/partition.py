@@ -43,7 +43,7 @@ from holdfastd.engine.model import (
     Token,
 )
 from holdfastd.engine.openbatch import OpenBatch
-from holdfastd.engine.outputs import Show
+from holdfastd.engine.outputs import Refusal, Show
 from holdfastd.engine.queue import HEAD_JOBS_MAX, IDLE_HEAD_JOBS_MAX, QueueState
 from holdfastd.engine.session import Session
 from holdfastd.engine.transitions import Event, InvariantError, move
@@ -121,7 +121,6 @@ class Partition:
         self.ledger = Ledger(settings.own_stats_max, settings.task_series_max)
         self.history = History()
         self.delayed = Head(DELAYED_HEAD_JOBS_MAX, bytes_max=None)
-        self.is_reading_delayed = False
         self.wanted: dict[Read, Any] = {}
         """Reads asked for since they were last collected, each with what goes on after it."""
         self.open = OpenBatch()
@@ -130,6 +129,8 @@ class Partition:
         self.steady_since = 0.0
         """Monotonic seconds: since then the wall clock has not jumped, as far as this start of the
         daemon knows."""
+        self.refuses_jobs: Refusal | None = None
+        """Why no job can be added now: DISK_FULL or DRAINING; None = they can."""
         self.is_draining = False
         """Nothing is leased any more: the daemon is going down."""
         self.deadlines: list[tuple[float, SessionKey]] = []

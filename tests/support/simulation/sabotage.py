@@ -12,6 +12,8 @@ from holdfastd.engine.changes import Batch
 from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.outputs import Welcome
 from holdfastd.engine.queue import QueueState
+from holdfastd.engine.replies import Asked
+from holdfastd.engine.routes import Routes
 from holdfastd.engine.working import Working
 from holdfastd.pipeline import Pipeline
 from holdfastd.store.base import Recovered
@@ -86,11 +88,11 @@ def a_crash_loses_the_last_batch() -> list[Patch]:
 
 def requests_are_not_numbered() -> list[Patch]:
     """What was applied is not remembered: a request sent again is done again."""
-    execute, attach = Engine._execute, Attending.attach
+    execute, attach = Routes.execute, Attending.attach
 
-    def forgetful(self: Engine, session: Any, request: int, *rest: Any) -> None:
-        session.last_request = 0
-        execute(self, session, request, *rest)
+    def forgetful(self: Routes, asked: Asked) -> None:
+        asked.session.last_request = 0
+        execute(self, asked)
 
     def attach_anew(self: Attending, connection: int, command: Any, moment: Any) -> None:
         attach(self, connection, command, moment)
@@ -100,7 +102,7 @@ def requests_are_not_numbered() -> list[Patch]:
             for output in outputs
         ]
 
-    return [(Engine, "_execute", forgetful), (Attending, "attach", attach_anew)]
+    return [(Routes, "execute", forgetful), (Attending, "attach", attach_anew)]
 
 
 def limits_forget() -> list[Patch]:

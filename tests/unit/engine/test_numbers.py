@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from holdfast.wire import constants
-from holdfastd.engine import model, partition, producing, working
+from holdfastd.engine import following, model, partition, working
 from holdfastd.engine.events import EVENTS_KEPT, EventRing
 from holdfastd.engine.head import NOTHING, Head
 from holdfastd.engine.limits import RateLimiter
@@ -257,4 +257,4 @@ def test_the_engines_numbers_are_those_of_the_protocol() -> None:
     assert model.TOKEN_COUNTER_BITS == constants.TOKEN_COUNTER_BITS
     assert working.LOG_LINES_PER_JOB_MAX == constants.LOG_LINES_PER_JOB_MAX
     assert DELAY_MS_MAX == constants.DELAY_MS_MAX
-    assert producing.WAITS_PER_SESSION_MAX == constants.WAITS_PER_SESSION_MAX
+    assert following.WAITS_PER_SESSION_MAX == constants.WAITS_PER_SESSION_MAX

@@ -1,8 +1,8 @@
-"""producing.py and events.py: waits, events, counts; who is told what, and what is bounded."""
+"""following.py, producing.py, events.py: waits, events, counts; who is told what; what is bound."""
 
 import pytest
 
-from holdfastd.engine import commands, producing
+from holdfastd.engine import commands, following
 from holdfastd.engine.model import QueueSettings, Rate, State
 from holdfastd.engine.outputs import ItemRefusal, Refusal
 from support.engine import START_MS, Driver, P, V, W, held_of, new_job
@@ -69,7 +69,7 @@ def test_every_end_of_a_job_answers_all_who_wait_for_it(driver: Driver, end: str
 def test_the_waits_of_a_session_are_bounded_even_for_one_job(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(producing, "WAITS_PER_SESSION_MAX", 3)
+    monkeypatch.setattr(following, "WAITS_PER_SESSION_MAX", 3)
     item = driver.lease()
     for _ in range(3):
         driver.do(P, commands.Wait("q", "a"))

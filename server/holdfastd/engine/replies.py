@@ -1,0 +1,73 @@
+"""What a command asks, and the ways to answer it: outputs of the open batch."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from holdfastd.engine.outputs import (
+    Answer,
+    AnswerItems,
+    Refusal,
+    Refuse,
+    unknown_job,
+    unknown_queue,
+)
+from holdfastd.engine.partition import Found, Moment, Partition
+from holdfastd.engine.queue import QueueState
+from holdfastd.engine.session import Session
+
+
+class Asked(NamedTuple):
+    """One command on its way through the engine."""
+
+    session: Session
+    request: int
+    """Its number within the session; 0 = it has none."""
+    command: Any
+    found: Found
+    """The jobs that had to be read for it."""
+    moment: Moment
+
+
+class Replies:
+    """A session whose connection has gone is told nothing."""
+
+    def __init__(self, partition: Partition):
+        self._partition = partition
+
+    def answer(self, asked: Asked, result: Any) -> None:
+        connection = asked.session.connection
+        if connection is not None:
+            self._partition.open.outputs.append(Answer(connection, asked.request, result))
+
+    def answer_items(self, asked: Asked, items: list[Any]) -> None:
+        """items: those that did not simply succeed; see `AnswerItems`."""
+        connection = asked.session.connection
+        if connection is not None:
+            self._partition.open.outputs.append(AnswerItems(connection, asked.request, items))
+
+    def answer_later(self, asked: Asked) -> Callable[[int], None]:
+        """Call what is returned with the result, in whichever batch; it is said to the connection
+        that asked, if that is still there."""
+        session, connection = asked.session, asked.session.connection
+
+        def answer(result: int) -> None:
+            if connection is not None and session.connection == connection:
+                self._partition.open.outputs.append(Answer(connection, asked.request, result))
+
+        return answer
+
+    def refuse(self, asked: Asked, refusal: Refusal, message: str) -> None:
+        connection = asked.session.connection
+        if connection is not None:
+            self._partition.open.outputs.append(Refuse(connection, asked.request, refusal, message))
+
+    def refuse_unknown_queue(self, asked: Asked, name: str) -> None:
+        self.refuse(asked, Refusal.UNKNOWN_QUEUE, unknown_queue(name))
+
+    def refuse_unknown_job(self, asked: Asked) -> None:
+        """The command names one queue and one id."""
+        command = asked.command
+        self.refuse(asked, Refusal.UNKNOWN_JOB, unknown_job(command.id, command.queue))
+
+    def refuse_clearing(self, asked: Asked, queue: QueueState) -> None:
+        self.refuse(asked, Refusal.BUSY, f"queue {queue.name} is being cleared: wait")
