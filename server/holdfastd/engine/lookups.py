@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from holdfastd.engine import commands
-from holdfastd.engine.changes import JobsById, Page
+from holdfastd.engine.changes import JobsById, Page, Read
 from holdfastd.engine.commands import Command, Held
 from holdfastd.engine.model import QueueKey
 from holdfastd.engine.partition import Found, Moment, Partition
@@ -20,6 +20,8 @@ from holdfastd.engine.session import Parked, Session
 from holdfastd.engine.working import Working
 
 Execute: TypeAlias = Callable[[Asked], None]
+Then: TypeAlias = Callable[[Read, Page, Moment], None]
+"""What is done with a page that was read."""
 
 
 class Lookups:
@@ -79,7 +81,7 @@ class Lookups:
         parked = Parked(request, command)
         session.parked.append(parked)
 
-        def then(read: JobsById, page: Page, moment: Moment) -> None:
+        def then(read: Read, page: Page, moment: Moment) -> None:
             if parked.is_dropped:
                 return  # the connection went, and the parked commands with it
             parked.reads_left -= 1
@@ -118,13 +120,22 @@ class Lookups:
             self._park(session, parked.request, parked.command)
 
 
-def _both(first: Any, second: Any) -> Any:
-    """Two continuations of one read."""
+class _InTurn:
+    """The continuations of one read. A list and not one in the other: there may be thousands, of
+    a client that asks for one job again and again."""
+
+    def __init__(self, first: Then):
+        self.all = [first]
+
+    def __call__(self, read: Read, page: Page, moment: Moment) -> None:
+        for then in self.all:
+            then(read, page, moment)
+
+
+def _both(first: Then | None, second: Then) -> Then:
+    """Two continuations of one read, in this order."""
     if first is None:
         return second
-
-    def both(read: Any, page: Page, moment: Moment) -> None:
-        first(read, page, moment)
-        second(read, page, moment)
-
-    return both
+    in_turn = first if isinstance(first, _InTurn) else _InTurn(first)
+    in_turn.all.append(second)
+    return in_turn
