@@ -150,7 +150,9 @@ PARSERS: Final[dict[str, Callable[[str], None]]] = {
     "js": _as_it_is,  # by node, where it is there
     "html": _as_it_is,  # test_api_md follows the one page
     "text": _as_it_is,
+    "nginx": _as_it_is,  # another program's
     "golden": _as_it_is,  # test_protocol_md
+    "payload": _as_it_is,  # likewise
 }
 
 
