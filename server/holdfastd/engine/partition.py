@@ -147,7 +147,7 @@ class Partition:
     # ---- reads -----------------------------------------------------------------------------
 
     def want(self, read: Read, then: Then) -> None:
-        """Ask for a read; `then` goes on with its answer, after whoever asked for the same before."""
+        """Ask for a read; `then` goes on with its answer, behind those who asked for it before."""
         before = self.wanted.get(read)
         if before is None:
             self.wanted[read] = then
