@@ -95,8 +95,14 @@ class Lookups:
             parked.looked_up.add((queue.key, id))
         parked.reads_left = len(ids_by_queue)
         for key, ids in ids_by_queue.items():
-            read = JobsById(key, tuple(ids))
-            self._partition.wanted[read] = _both(self._partition.wanted.get(read), then)
+            self._want(JobsById(key, tuple(ids)), then)
+
+    def _want(self, read: JobsById, then: Any) -> None:
+        together = self._partition.wanted.get(read)
+        if together is None:
+            self._partition.wanted[read] = _Together(then)
+        else:
+            together.add(then)
 
     def _go_on(self, session: Session, moment: Moment) -> None:
         """Apply, in order, what has been read."""
@@ -118,13 +124,16 @@ class Lookups:
             self._park(session, parked.request, parked.command)
 
 
-def _both(first: Any, second: Any) -> Any:
-    """Two continuations of one read."""
-    if first is None:
-        return second
+class _Together:
+    """Continuations of one read, called in the order in which they came. A list, and not one in the
+    other: ten thousand requests may wait for the same job."""
 
-    def both(read: Any, page: Page, moment: Moment) -> None:
-        first(read, page, moment)
-        second(read, page, moment)
+    def __init__(self, first: Any):
+        self._thens = [first]
 
-    return both
+    def __call__(self, read: JobsById, page: Page, moment: Moment) -> None:
+        for then in self._thens:
+            then(read, page, moment)
+
+    def add(self, then: Any) -> None:
+        self._thens.append(then)

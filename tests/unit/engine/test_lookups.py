@@ -160,3 +160,10 @@ def test_goodbye_waits_for_what_was_sent_before_it(driver: Driver) -> None:
     driver.flush()
     assert ids_on_disk(driver) == ["a", "b", "first", "x"]
     assert P not in driver.engine._partition.connections
+
+
+def test_ten_thousand_requests_wait_for_one_job_together(driver: Driver) -> None:
+    """The continuations of a read were nested, and so many of them ended the daemon."""
+    numbers = [driver.do(P, commands.Explain("q", "x")) for _ in range(10_000)]
+    driver.flush()
+    assert {driver.answers[P, number]["code"] for number in numbers} == {"no_workers"}
