@@ -594,7 +594,7 @@ def _takes_nothing(function: Callable[..., Any]) -> bool:
 @click.pass_context
 @_guarded
 def conformance(
-    ctx: click.Context, url: str | None, patterns: tuple[str, ...], is_list: bool, **options: Any
+    ctx: click.Context, /, url: str | None, patterns: tuple[str, ...], is_list: bool, **options: Any
 ) -> None:
     """See whether a server keeps to protocol.md, check by check.
 
