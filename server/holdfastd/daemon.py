@@ -325,7 +325,8 @@ class Daemon:
 
     def _on_jump(self, seconds: float) -> None:
         way = "forward" if seconds > 0 else "back"
-        text = f"the wall clock was set {way} by {abs(seconds):,.0f} s: see docs/reliability.md"
+        moved = f"the wall clock was set {way} by {abs(seconds):,.0f} s"
+        text = f"{moved}: see docs/explanation/reliability.md#clocks"
         logs.event(log, logging.WARNING, "clock_jump", text, seconds=round(seconds))
 
     def _reconfigure(self, plan: Plan, tasks: asyncio.TaskGroup) -> None:

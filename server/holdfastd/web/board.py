@@ -20,6 +20,7 @@ from holdfastd.chronicle import Chronicle, Kind
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.commands import Explain
 from holdfastd.engine.model import Job, SessionKey, State
+from holdfastd.engine.outputs import unknown_job, unknown_queue
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
 from holdfastd.inside import CommandRefused, Inside
@@ -171,7 +172,7 @@ class Board:
             raise Refusal(ErrorCode.FORBIDDEN, f"this key is not for the queue {name}")
         queue = self._engine.queues.get(name)
         if queue is None:
-            raise Refusal(ErrorCode.UNKNOWN_QUEUE, f"there is no queue {name}")
+            raise Refusal(ErrorCode.UNKNOWN_QUEUE, unknown_queue(name))
         return queue
 
     def _queue(self, queue: QueueState, now_ms: int) -> dict[str, Any]:
@@ -270,7 +271,7 @@ class Board:
             why = await self._inside.call(Explain(queue, id))
         detail = await self._store.job(known.key, id)
         if detail is None:
-            raise Refusal(ErrorCode.UNKNOWN_JOB, f"no job {id} in queue {queue}")
+            raise Refusal(ErrorCode.UNKNOWN_JOB, unknown_job(id, queue))
         worker = self._engine.session_name(detail.row.session)
         redact = self._redactor(identity)
 
@@ -306,7 +307,7 @@ class Board:
                 found = self._worker(identity, each)
                 if found["queues"] or identity.allows_queue is None:
                     return found
-        raise Refusal(ErrorCode.UNKNOWN_JOB, "there is no such worker: it has gone")
+        raise Refusal(ErrorCode.UNKNOWN_JOB, f"there is no worker {session}: it has left")
 
     def _queue_of(self, job: Job) -> str:
         return self._engine.queue_name(job.queue) or ""

@@ -9,7 +9,7 @@ import pytest
 from holdfastd.config import RULES, Config, as_environment, flatten, load
 from holdfastd.reloading import APPLIES, Applies, plan
 
-DOCS = (Path(__file__).parents[3] / "docs" / "reload.md").read_text()
+DOCS = (Path(__file__).parents[3] / "docs" / "how-to" / "reload.md").read_text()
 
 
 def test_every_key_is_in_the_table_and_no_other() -> None:

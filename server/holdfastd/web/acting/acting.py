@@ -47,6 +47,13 @@ RUNNING_MAX: Final = 8
 """At once; another one is refused."""
 
 
+EDIT_TAKES_ONE: Final = "an edit is of one job at a time: name that one"
+
+
+def unknown_action(id: str) -> str:
+    return f"there is no action {id}: the last {KEPT_MAX} are remembered, until a restart"
+
+
 class Jobs(NamedTuple):
     """These, as they were seen."""
 
@@ -160,7 +167,7 @@ class Acting:
             text = f"name 1 to {SELECTED_MAX:,} jobs, not {len(target.refs):,}"
             raise Refusal(ErrorCode.BAD_REQUEST, text)
         if action.kind == "edit" and len(target.refs) != 1:
-            raise Refusal(ErrorCode.BAD_REQUEST, "the data of one job is edited at a time")
+            raise Refusal(ErrorCode.BAD_REQUEST, EDIT_TAKES_ONE)
         groups = _grouped(target.refs)
         for (queue, _), _ in groups:
             self._guard.require(identity, Need.ACT, queue)
@@ -207,7 +214,7 @@ class Acting:
 
     def _begin(self, identity: Identity, action: Action, target: Matching) -> dict[str, Any]:
         if action.kind == "edit":
-            raise Refusal(ErrorCode.BAD_REQUEST, "the data of one job is edited at a time")
+            raise Refusal(ErrorCode.BAD_REQUEST, EDIT_TAKES_ONE)
         self._guard.require(identity, Need.ACT)
         query = self._query(identity, target.query)
         if len(self._running) >= RUNNING_MAX:
@@ -288,7 +295,7 @@ class Acting:
         """
         action = self._mine(identity, id)
         if not action.can_undo:
-            text = f"it is too late to undo this: it is {action.state.value}"
+            text = f"this can no longer be undone: it is {action.state.value}"
             raise Refusal(ErrorCode.WRONG_STATE, text)
         if action.state is Progress.PENDING:
             self._running[id].cancel()
@@ -309,7 +316,9 @@ class Acting:
         if action.state is Progress.PENDING:
             return await self.undo(identity, id)
         if action.state is not Progress.RUNNING:
-            raise Refusal(ErrorCode.WRONG_STATE, f"it does not run: it is {action.state.value}")
+            raise Refusal(
+                ErrorCode.WRONG_STATE, f"this cannot be stopped: it is {action.state.value}"
+            )
         action.state, action.why = Progress.STOPPED, f"stopped by {identity.name or 'somebody'}"
         return action.told()
 
@@ -317,7 +326,7 @@ class Acting:
         self._guard.require(identity, Need.ACT)
         owner, action = self._actions.get(id, (None, None))
         if owner is None or action is None or not _may_see(identity, owner):
-            raise Refusal(ErrorCode.UNKNOWN_JOB, "there is no such action: it is forgotten")
+            raise Refusal(ErrorCode.UNKNOWN_JOB, unknown_action(id))
         return action
 
     def _keep(self, identity: Identity, action: Action) -> None:

@@ -86,7 +86,7 @@ class Operation:
                 text = f"this address takes {known}; {name[:80]!r} is not one of them"
                 raise Refusal(ErrorCode.BAD_REQUEST, text)
             if len(given.getlist(name)) > 1:
-                raise Refusal(ErrorCode.BAD_REQUEST, f"{name} is given more than once")
+                raise Refusal(ErrorCode.BAD_REQUEST, f"{name} is given twice: give it once")
         return {
             name: parse(name, given[name], schema) if name in given else schema.get("default")
             for name, schema in self.query.items()

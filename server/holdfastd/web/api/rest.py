@@ -8,7 +8,7 @@ from starlette.responses import Response
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import RUN_AT_MS_MAX, ErrorCode
 from holdfastd.chronicle import Kind
-from holdfastd.web.acting.acting import Acting, Jobs, Matching
+from holdfastd.web.acting.acting import Acting, Jobs, Matching, unknown_action
 from holdfastd.web.acting.everywhere import Queues
 from holdfastd.web.api import shapes
 from holdfastd.web.api.operation import JSON, Call, Operation, said
@@ -84,9 +84,9 @@ class Actions:
     async def _start(self, call: Call) -> Response:
         body = call.body
         if sum(name in body for name in ("jobs", "query", "queues")) != 1:
-            raise Refusal(ErrorCode.BAD_REQUEST, "give one of jobs, query and queues")
+            raise Refusal(ErrorCode.BAD_REQUEST, "give jobs, a query or queues, one of the three")
         if "query" not in body and "expected_count" in body:
-            raise Refusal(ErrorCode.BAD_REQUEST, "expected_count goes with query")
+            raise Refusal(ErrorCode.BAD_REQUEST, "expected_count is of a query: leave it out")
         target: Jobs | Matching | Queues
         if "queues" in body:
             if body.get("params"):
@@ -106,7 +106,7 @@ class Actions:
     async def _show(self, call: Call) -> Response:
         action = await self._board.action(call.identity, call.path["id"])
         if action is None:
-            raise Refusal(ErrorCode.UNKNOWN_JOB, "there is no such action: it is forgotten")
+            raise Refusal(ErrorCode.UNKNOWN_JOB, unknown_action(call.path["id"]))
         return said(action)
 
     async def _undo(self, call: Call) -> Response:

@@ -33,7 +33,7 @@ EXPECTED: Final = text(
 )
 AT_MS: Final = whole("Unix milliseconds.", 0, RUN_AT_MS_MAX)
 AFTER: Final = text("`next` of the page before.", high=4_096)
-QUERY: Final = text("As in docs/search.md; empty = all jobs.", high=4_096, default="")
+QUERY: Final = text("As in docs/reference/search.md; empty = all jobs.", high=4_096, default="")
 
 _JOB_OPTIONS: Final[dict[str, Any]] = {
     "priority": whole("Smaller runs first.", PRIORITY_MIN, PRIORITY_MAX, default=0),
