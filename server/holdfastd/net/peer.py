@@ -56,6 +56,8 @@ _TURNS: Final = frozenset({TURN})
 NO_ROOM: Final = "its jobs wait for the next batch"
 DOES_NOT_READ: Final = "the client does not read"
 ORIGIN_TEXT_LENGTH_MAX: Final = 256
+REQUEST_MAX: Final = 2**63 - 1
+"""That of a changing request is stored, and SQLite's integers end there."""
 NO_CERTIFICATE: Final = (
     "a client certificate is needed here: give one as cert_file= or HOLDFAST_CERT_FILE"
 )
@@ -299,12 +301,15 @@ class Peer(asyncio.Protocol):
     def _handle_command(self, message: Any, moment: Moment) -> None:
         request = getattr(message, "request", 0)
         try:
-            if request < 0:
-                raise Refusal(ErrorCode.BAD_REQUEST, f"request number {request} is negative")
+            if not 0 <= request <= REQUEST_MAX:
+                raise Refusal(
+                    ErrorCode.BAD_REQUEST,
+                    f"request number {request} is not within 1 to {REQUEST_MAX}",
+                )
             command = self._command(message, moment)
         except Refusal as refusal:
             self._refuse_request(message, refusal)
-            if type(message) is wire.Enqueue and request > 0:
+            if type(message) is wire.Enqueue and 0 < request <= REQUEST_MAX:
                 refused = commands.Refused(message.queue, len(message.items))
                 self._owner.pipeline.submit(self.number, request, refused, moment)
         else:
