@@ -21,6 +21,7 @@ from holdfast.wire.connection import ProtocolError, ServerConnection
 from holdfast.wire.constants import (
     PROTOCOL_VERSION,
     PROTOCOL_VERSION_MIN,
+    REQUEST_MAX,
     SESSION_ID_LENGTH_MAX,
     ErrorCode,
 )
@@ -56,8 +57,6 @@ _TURNS: Final = frozenset({TURN})
 NO_ROOM: Final = "its jobs wait for the next batch"
 DOES_NOT_READ: Final = "the client does not read"
 ORIGIN_TEXT_LENGTH_MAX: Final = 256
-REQUEST_MAX: Final = 2**63 - 1
-"""That of a changing request is stored, and SQLite's integers end there."""
 NO_CERTIFICATE: Final = (
     "a client certificate is needed here: give one as cert_file= or HOLDFAST_CERT_FILE"
 )
@@ -302,10 +301,8 @@ class Peer(asyncio.Protocol):
         request = getattr(message, "request", 0)
         try:
             if not 0 <= request <= REQUEST_MAX:
-                raise Refusal(
-                    ErrorCode.BAD_REQUEST,
-                    f"request number {request} is not within 1 to {REQUEST_MAX}",
-                )
+                text = f"request number {request} is none from 1 to {REQUEST_MAX}"
+                raise Refusal(ErrorCode.BAD_REQUEST, text)
             command = self._command(message, moment)
         except Refusal as refusal:
             self._refuse_request(message, refusal)
@@ -325,7 +322,7 @@ class Peer(asyncio.Protocol):
             return self._owner.requests.command(message, moment.now_ms)
         rights.check(message)
         command = self._owner.requests.command(message, moment.now_ms)
-        if type(command) is commands.Counts:
+        if isinstance(command, commands.Counts | commands.Schedules):
             return command._replace(shows=rights.allows_queue)
         return command
 
