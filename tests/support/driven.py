@@ -140,10 +140,13 @@ class _Notes:
         self._loop.call_soon_threadsafe(self._changed.set)
 
     async def noted(self, note: str) -> None:
-        async with asyncio.timeout(NOTE_S):
-            while note not in self.notes:
-                self._changed.clear()
-                await self._changed.wait()
+        try:
+            async with asyncio.timeout(NOTE_S):
+                while note not in self.notes:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError(f"expected {note!r}, came {self.notes}") from None
 
 
 class _AsyncWorking(_Notes):
