@@ -27,6 +27,7 @@ import secrets
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
+from holdfast import __version__
 from holdfast.access import Access, tls_trouble
 from holdfast.errors import (
     AccessDenied,
@@ -46,7 +47,7 @@ from holdfast.wire.constants import PROTOCOL_VERSION, ErrorCode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CLIENT_NAME: Final = "holdfast-python 0.1.0"
+CLIENT_NAME: Final = f"holdfast-python {__version__}"
 PENDING_MAX: Final = 10_000
 """Unanswered requests; further calls wait for room."""
 

@@ -1,4 +1,9 @@
-"""One TCP connection of a client, from HELLO to its end."""
+"""One TCP connection of a client, from HELLO to its end.
+
+It is used once: `welcome` is a future that ends with WELCOME or with why there was none, and after
+`on_lost` nothing happens any more; `why` says what ended it. Messages of the open connection go to
+its owner, who makes another one.
+"""
 
 import asyncio
 import socket

@@ -1,12 +1,24 @@
 """What a command asks, and the ways to answer it: outputs of the open batch."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from holdfastd.engine.outputs import Answer, AnswerItems, Refusal, Refuse
+from holdfastd.engine.outputs import (
+    Answer,
+    AnswerItems,
+    Refusal,
+    Refuse,
+    unknown_job,
+    unknown_queue,
+)
 from holdfastd.engine.partition import Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
+
+WHY_NO_JOBS: Final = {
+    Refusal.DISK_FULL: "the server's disk is full: no job is taken until there is room",
+    Refusal.DRAINING: "the server is going down: connect again and send it again",
+}
 
 
 class Asked(NamedTuple):
@@ -55,13 +67,16 @@ class Replies:
             self._partition.open.outputs.append(Refuse(connection, asked.request, refusal, message))
 
     def refuse_unknown_queue(self, asked: Asked, name: str) -> None:
-        self.refuse(asked, Refusal.UNKNOWN_QUEUE, f"there is no queue {name}")
+        self.refuse(asked, Refusal.UNKNOWN_QUEUE, unknown_queue(name))
 
     def refuse_unknown_job(self, asked: Asked) -> None:
         """The command names one queue and one id."""
         command = asked.command
-        text = f"no job {command.id} in queue {command.queue}"
-        self.refuse(asked, Refusal.UNKNOWN_JOB, text)
+        self.refuse(asked, Refusal.UNKNOWN_JOB, unknown_job(command.id, command.queue))
+
+    def refuse_jobs(self, asked: Asked, why: Refusal) -> None:
+        """why: see `Partition.refuses_jobs`."""
+        self.refuse(asked, why, WHY_NO_JOBS[why])
 
     def refuse_clearing(self, asked: Asked, queue: QueueState) -> None:
         self.refuse(asked, Refusal.BUSY, f"queue {queue.name} is being cleared: wait")

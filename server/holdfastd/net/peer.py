@@ -322,7 +322,7 @@ class Peer(asyncio.Protocol):
             return self._owner.requests.command(message, moment.now_ms)
         rights.check(message)
         command = self._owner.requests.command(message, moment.now_ms)
-        if type(command) is commands.Counts:
+        if isinstance(command, commands.Counts | commands.Schedules):
             return command._replace(shows=rights.allows_queue)
         return command
 

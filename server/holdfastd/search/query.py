@@ -1,4 +1,6 @@
-"""The language in which jobs are searched for: text to a Query. Pure; docs/search.md tells of it.
+"""The language in which jobs are searched for: text to a Query. Pure.
+
+docs/reference/search.md tells of it.
 
     state:failed queue:mail,sms -name:test_* error:"timed out" attempts>=3 created:today
     data.user_id:42 data.total>100 data.items.*.sku:"A 7" age>1h welcome

@@ -14,22 +14,24 @@ from holdfastd.engine.history import (
     ALL,
     HOUR_MS,
     HOURS_KEPT_MS,
-    LENGTH_MS_MAX,
     MINUTE_MS,
     MINUTES_KEPT_MS,
     NAMES_MAX,
     OTHER,
     PAIRS_MAX,
+    Period,
+    folded,
+)
+from holdfastd.engine.outputs import Refusal
+from holdfastd.engine.tally import (
+    LENGTH_MS_MAX,
     QUICK,
     Buckets,
-    Period,
     Tally,
     bucket_of,
-    folded,
     middle_ms,
     percentile_ms,
 )
-from holdfastd.engine.outputs import Refusal
 from support.engine import START_MS, Driver, P, W, new_job
 
 LENGTHS = st.integers(0, LENGTH_MS_MAX) | st.integers(0, 20) | st.integers(0, 100_000)

@@ -9,10 +9,12 @@ from holdfastd.engine.broker import Engine
 from holdfastd.inside import Inside
 from holdfastd.store.base import Store
 from holdfastd.web.acting.acting import Acting
+from holdfastd.web.acting.upkeep import Upkeep
 from holdfastd.web.adding import Adding
 from holdfastd.web.api import openapi
 from holdfastd.web.api.held import Held
 from holdfastd.web.api.jobs import JobsApi
+from holdfastd.web.api.keeping import Keeping
 from holdfastd.web.api.operation import Call, Operation, routes, said
 from holdfastd.web.api.queues import Queues
 from holdfastd.web.api.rest import Actions, Server, Workers
@@ -32,10 +34,13 @@ class Api:
         board: Board,
         acting: Acting,
         adding: Adding,
+        upkeep: Upkeep,
         guard: Guard,
         now_ms: Callable[[], int],
+        prefix: str,
     ):
         self._guard = guard
+        self._prefix = prefix
         self._held = Held()
         parts = (
             Queues(board, acting),
@@ -43,7 +48,8 @@ class Api:
             Streams(inside, board, guard, self._held),
             Actions(board, acting),
             Workers(board, acting, guard),
-            Server(board, guard, now_ms),
+            Server(board, now_ms),
+            Keeping(board, upkeep),
         )
         self.operations = [each for part in parts for each in part.operations()]
         self.operations.append(
@@ -66,4 +72,4 @@ class Api:
         self._held.stopping.set()
 
     async def _describe(self, call: Call) -> Response:
-        return said(openapi.document(self.operations))
+        return said(openapi.document(self.operations, self._prefix))

@@ -17,9 +17,11 @@ from holdfastd.web.pages.adding import Adding
 from holdfastd.web.pages.controlling import Controlling
 from holdfastd.web.pages.doing import Doing
 from holdfastd.web.pages.errors import error_page, is_from_htmx
+from holdfastd.web.pages.everywhere import Everywhere
 from holdfastd.web.pages.history import History
 from holdfastd.web.pages.job import JobPage
 from holdfastd.web.pages.jobs import JobsPages
+from holdfastd.web.pages.keeping import Keeping
 from holdfastd.web.pages.overview import Overview
 from holdfastd.web.pages.queue import Queue
 from holdfastd.web.pages.queues import Queues
@@ -53,6 +55,8 @@ def routes(site: Site, assets: Assets, monotonic: Callable[[], float]) -> list[B
         past,
         Server(site),
         Controlling(site),
+        Everywhere(site),
+        Keeping(site),
         # Its own addresses are below /jobs, and so is any queue's name.
         Adding(site),
         Doing(site),

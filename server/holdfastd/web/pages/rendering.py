@@ -6,11 +6,12 @@ milliseconds, for which the event loop must not stand still.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -23,6 +24,30 @@ TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 THEME_COOKIE: Final = "holdfast_theme"
 """Written by theme.js. A cookie, so that the page comes in its colours and does not flash."""
 THEMES: Final = ("auto", "light", "dark")
+
+ADDRESSES: Final = (
+    *("href", "src", "action", "formaction", "hx-get", "hx-post", "hx-sse:connect"),
+    *("data-href", "data-facets", "data-copy-from", "data-back"),
+)
+"""Attributes whose value is an address of ours: a browser, or a script of ours, goes there."""
+
+
+class Templates(BaseLoader):
+    """Those of the folder, in whose addresses a prefix stands first (`web.prefixed`). It is put
+    there when a template is read: templates are written, and their values made, without one."""
+
+    _ADDRESS: Final = re.compile(rf'(?<![\w:-])((?:{"|".join(ADDRESSES)})=")(?=/|{{{{)')
+    """Up to where the address begins: with a path, or with what makes one."""
+
+    def __init__(self, folder: Path, prefix: str):
+        self._files = FileSystemLoader(folder)
+        self._prefix = prefix
+
+    def get_source(
+        self, environment: Environment, template: str
+    ) -> tuple[str, str | None, Callable[[], bool] | None]:
+        source, path, is_fresh = self._files.get_source(environment, template)
+        return self._ADDRESS.sub(lambda found: found[1] + self._prefix, source), path, is_fresh
 
 
 class Look(NamedTuple):
@@ -53,10 +78,17 @@ class Shell(NamedTuple):
 
 
 class Rendering:
-    def __init__(self, assets: Assets, now_ms: Callable[[], int], look: Callable[[], Look] = Look):
+    def __init__(
+        self,
+        assets: Assets,
+        now_ms: Callable[[], int],
+        look: Callable[[], Look] = Look,
+        prefix: str = "",
+    ):
         self._look = look
+        self._prefix = prefix
         self._environment = Environment(
-            loader=FileSystemLoader(TEMPLATES),
+            loader=Templates(TEMPLATES, prefix),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -128,6 +160,10 @@ class Rendering:
             element: "".join(found.blocks[name](found.new_context(values)))
             for element, name in ids.items()
         }
+
+    def origin(self, request: Request) -> str:
+        """Of this port as the browser has it, without a slash at its end."""
+        return str(request.base_url).rstrip("/") + self._prefix
 
     def may_act(self, identity: Identity | None) -> bool:
         """Whether buttons are shown at all; each action is checked again by itself."""

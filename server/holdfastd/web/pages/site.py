@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from holdfastd.web.acting.acting import Acting
+    from holdfastd.web.acting.upkeep import Upkeep
     from holdfastd.web.adding import Adding
     from holdfastd.web.board import Board
     from holdfastd.web.guard import Guard
@@ -17,6 +18,7 @@ class Site(NamedTuple):
     guard: "Guard"
     acting: "Acting"
     adding: "Adding"
+    upkeep: "Upkeep"
     rendering: "Rendering"
     live: "Live"
     now_ms: Callable[[], int]
