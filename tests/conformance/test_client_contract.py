@@ -6,7 +6,6 @@ does. The clients are driven by adapters (`support.driven`); another one is one 
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,25 +20,27 @@ from holdfast.tcp import TcpConnection
 from holdfast.uplink import Uplink
 from holdfast.wire import messages as wire
 from holdfast.wire.constants import ErrorCode, Op
-from support import driven, scripted
-from support.driven import DRIVER, Asyncio, Blocking, Client, Foreign, Producer, Working
+from support import driven, javascript, scripted
+from support.driven import Asyncio, Blocking, Client, Foreign, Producer, Working
 from support.scripted import HELLO, WELCOME, Line, ScriptedServer, job
 
-JAVASCRIPT = Path(__file__).parents[2] / "examples" / "protocol-js"
-NEEDS_JAVASCRIPT = pytest.mark.skipif(
-    shutil.which("node") is None or not (JAVASCRIPT / "node_modules").is_dir(),
-    reason="needs node, and npm install in examples/protocol-js",
-)
-CLIENTS: dict[str, Client] = {
-    "blocking": Blocking(),
-    "asyncio": Asyncio(),
-    "javascript": Foreign("node", str(DRIVER), str(JAVASCRIPT)),
-}
+
+@pytest.fixture(scope="session")
+def javascript_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return javascript.install(tmp_path_factory.mktemp("protocol-js") / "example")
 
 
-@pytest.fixture(params=["blocking", "asyncio", pytest.param("javascript", marks=NEEDS_JAVASCRIPT)])
+@pytest.fixture(params=["blocking", "asyncio", "javascript"])
 def client(request: pytest.FixtureRequest) -> Client:
-    return CLIENTS[request.param]
+    """Each of our clients in turn. Another one is one more name here."""
+    match request.param:
+        case "blocking":
+            return Blocking()
+        case "asyncio":
+            return Asyncio()
+        case _:
+            example = request.getfixturevalue("javascript_example")
+            return Foreign("node", str(example / "driver.mjs"))
 
 
 @pytest.fixture
