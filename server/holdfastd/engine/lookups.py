@@ -7,7 +7,7 @@ written may be out of date: what it found counts only for the command that it wa
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from holdfastd.engine import commands
 from holdfastd.engine.changes import JobsById, Page, Read
@@ -16,12 +16,11 @@ from holdfastd.engine.model import QueueKey
 from holdfastd.engine.partition import Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.replies import Asked
+from holdfastd.engine.schedules import run_id_of
 from holdfastd.engine.session import Parked, Session
 from holdfastd.engine.working import Working
 
 Execute: TypeAlias = Callable[[Asked], None]
-Then: TypeAlias = Callable[[Read, Page, Moment], None]
-"""What is done with a page that was read."""
 
 
 class Lookups:
@@ -60,6 +59,8 @@ class Lookups:
                 | commands.Cancel()
             ):
                 ids = [(command.queue, id) for id in command.ids]
+            case commands.RunSchedule():
+                ids = [(command.queue, run_id_of(command.id, command.run))]
             case commands.Edit() | commands.Explain() | commands.Wait():
                 ids = [(command.queue, command.id)]
             case _:
@@ -97,8 +98,7 @@ class Lookups:
             parked.looked_up.add((queue.key, id))
         parked.reads_left = len(ids_by_queue)
         for key, ids in ids_by_queue.items():
-            read = JobsById(key, tuple(ids))
-            self._partition.wanted[read] = _both(self._partition.wanted.get(read), then)
+            self._partition.want(JobsById(key, tuple(ids)), then)
 
     def _go_on(self, session: Session, moment: Moment) -> None:
         """Apply, in order, what has been read."""
@@ -118,24 +118,3 @@ class Lookups:
         session.unpark()
         for parked in waiting:
             self._park(session, parked.request, parked.command)
-
-
-class _InTurn:
-    """The continuations of one read. A list and not one in the other: there may be thousands, of
-    a client that asks for one job again and again."""
-
-    def __init__(self, first: Then):
-        self.all = [first]
-
-    def __call__(self, read: Read, page: Page, moment: Moment) -> None:
-        for then in self.all:
-            then(read, page, moment)
-
-
-def _both(first: Then | None, second: Then) -> Then:
-    """Two continuations of one read, in this order."""
-    if first is None:
-        return second
-    in_turn = first if isinstance(first, _InTurn) else _InTurn(first)
-    in_turn.all.append(second)
-    return in_turn
