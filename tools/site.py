@@ -18,8 +18,8 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 COPY: Final = ROOT / "build" / "pages"
 SITE: Final = ROOT / "build" / "site"
-FIRST: Final = ("README.md", "docs/README.md")
-"""From these, links lead to all the others."""
+FIRST: Final = ("README.md", "docs/README.md", "docs/site.css")
+"""From these, links lead to all the others; but to the style."""
 LINK: Final = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)[^)]*\)|\bsrc(?:set)?=\"([^\"]+)\"")
 AS_TEXT: Final = re.compile(r"<p>(?:[^<]*\n)?(?:\||- |\d\. |#|```)|\*\*\w|\]\(")
 """A paragraph with a line that begins like a table, a list, a title or a block; what is left of
