@@ -41,7 +41,7 @@ class Owner(Protocol):
     def arrived(self, items: list[Any]) -> None:
         """Jobs were pushed."""
 
-    def cancel(self, token: int) -> None:
+    def cancel(self, token: int, why: str) -> None:
         """The lease is lost."""
 
     def told_to_stop(self) -> None:

@@ -22,6 +22,8 @@ from support.daemon import DaemonProcess, ReservedPort
 from support.keys import new_key
 
 PAYLOAD_BYTES_MAX: Final = 1000
+CALL_S: Final = 2
+"""How long the client tries. Two of the mistakes take it whole."""
 LINES_MAX: Final = 4
 """Click's own: how it is used, where help is, an empty one, what is wrong."""
 
@@ -58,7 +60,7 @@ class Mistake(NamedTuple):
 
 
 def holdfast(command: str, code: int, words: str, environment: str = "") -> Mistake:
-    return Mistake(f"holdfast --timeout 3s {command}", code, words, environment)
+    return Mistake(f"holdfast --timeout {CALL_S}s {command}", code, words, environment)
 
 
 def open_daemon(command: str, code: int, words: str) -> Mistake:
@@ -83,9 +85,9 @@ MISTAKES: Final = [
     holdfast(
         "--url holdfast://{nobody} queues",
         3,
-        "no answer from holdfast://{nobody} within 3 s (Connection refused): is holdfastd running",
+        f"no answer from holdfast://{{nobody}} within {CALL_S} s (Connection refused): is holdf",
     ),
-    holdfast("--url holdfast://{http} queues", 3, "holdfast://{http}"),
+    holdfast("--url holdfast://{http} queues", 3, "connected, but it says nothing: is it the"),
     holdfast("--url http://{http} queues", 2, "'http://{http}' is no address: use one like"),
     holdfast("--url holdfast://h:99999 queues", 2, "'holdfast://h:99999' is no address"),
     holdfast("--url holdfast://hfk_1_2@h queues", 2, "a key does not belong into the address"),
@@ -115,7 +117,9 @@ MISTAKES: Final = [
     open_daemon("add mail n {long}", 1, "bytes is over the limit of 1,000: store the data else"),
     open_daemon("add mail n --id {long}", 2, "is not allowed: use 1 to 128 printable"),
     open_daemon("add mail n --delay soon", 2, "'soon' is no duration: use 500ms, 2s"),
-    open_daemon("add mail n --delay 99999d", 2, "delay_ms must be a whole number from 0 to"),
+    open_daemon(
+        "add mail n --delay 99999d", 2, "delay must be 0 s to 3,650 days, not 8,639,913,600 s"
+    ),
     open_daemon("add mail n --attempts 0", 2, "attempts must be a whole number from 1 to"),
     open_daemon("add mail n --attempts few", 2, "'few' is not a valid integer"),
     open_daemon("add mail n --priority 9999999999", 2, "priority must be a whole number from"),
@@ -168,13 +172,13 @@ MISTAKES: Final = [
     holdfastd("keys create n --role admin --expires soon", 2, "'soon' is no age: use 90s"),
     holdfastd("keys create n --role admin --data {keys} --out {work}/text", 1, "no key was made"),
     holdfastd("keys revoke nobody --data {keys}", 1, "there is no key 'nobody': there are boss"),
-    holdfastd("keys list --data {work}/new", 1, "there is no key file"),
-    holdfastd("backup {work}/b.db --data {work}/new", 1, "there is no database in {work}/new"),
+    holdfastd("keys list --data {work}/none", 1, "there is no key file"),
+    holdfastd("backup {work}/b.db --data {work}/none", 1, "there is no database in {work}/none"),
     holdfastd("backup {work}/text --data {data}", 1, "is there already and is not overwritten"),
     holdfastd("backup {work}/no/b.db --data {data}", 1, "there is no directory {work}/no: make it"),
-    holdfastd("restore {work}/none --data {work}/new", 1, "there is no backup {work}/none"),
-    holdfastd("restore {work}/text --data {work}/new", 1, "{work}/text"),
-    holdfastd("restore {data}/holdfast.db --data {work}/new", 1, "is a database in use"),
+    holdfastd("restore {work}/none --data {work}/none", 1, "there is no backup {work}/none"),
+    holdfastd("restore {work}/text --data {work}/none", 1, "{work}/text"),
+    holdfastd("restore {data}/holdfast.db --data {work}/none", 1, "is a database in use"),
     holdfastd("healthcheck --http {nobody}", 1, "nothing answers on http.listen = {nobody}"),
     holdfastd("healthcheck --http {taken}", 1, "http.listen = {taken}"),
 ]
