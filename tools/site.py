@@ -32,8 +32,8 @@ def main() -> None:
         target = COPY / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", SITE]
-    built = subprocess.run([*command, "--config-file", ROOT / "mkdocs.yml"], check=False)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    built = subprocess.run([*command, "--config-file", str(ROOT / "mkdocs.yml")], check=False)
     if built.returncode:
         sys.exit(1)
     left = [

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from holdfast.models import Event, Explanation, JobError
     from holdfast.options import Backoff
+    from holdfast.schedules import Schedule
     from holdfast.sync import Job, Queue, search
     from holdfast.worker import Worker
 
@@ -46,6 +47,7 @@ __all__ = [
     "Refused",
     "Release",
     "Retry",
+    "Schedule",
     "Unreachable",
     "Unrecoverable",
     "Worker",
@@ -62,6 +64,7 @@ _MODULES = {
     ),
     "models": "Event Explanation JobError",
     "options": "Backoff",
+    "schedules": "Schedule",
     "sync": "Job Queue search",
     "active": "ActiveJob Release Retry Unrecoverable",
     "worker": "Worker",

@@ -22,8 +22,10 @@ from click.shell_completion import get_completion_class
 
 from holdfast.errors import HoldfastError, MisuseError, PeerError, Refused, Unreachable
 from holdfast.options import Backoff
+from holdfast.schedules import Schedule
 from holdfast.sync import Job, Queue, search
 from holdfast.top import ORDERS
+from holdfast.wire.schedules import POLICIES
 
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
@@ -415,6 +417,130 @@ def resume(ctx: click.Context, queue: str) -> None:
     _queue(ctx, queue).resume()
 
 
+# ---- schedules -----------------------------------------------------------------------------------
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@click.argument("name")
+@click.argument("data", default="null")
+@click.option("--cron", help="Such as '30 2 * * 1-5': minute hour day-of-month month day-of-week.")
+@click.option("--every", type=Duration(), help="Such as 5m; at least 1s.")
+@click.option("--tz", default="UTC", help="Time zone of --cron, such as Europe/Berlin.")
+@click.option("--missed", type=click.Choice(POLICIES["missed"]), help="After the server was down.")
+@click.option("--overlap", type=click.Choice(POLICIES["overlap"]), help="While the last job runs.")
+@click.option("--attempts", type=int, help="Failures that end a job; default 1, no retry.")
+@click.option("--priority", type=int, help="Smaller runs first; default 0.")
+@click.option("--backoff", type=Duration(), help="First delay of an exponential backoff.")
+@click.option(
+    "--tag", "tags", multiple=True, help="To find its jobs by; may be given several times."
+)
+@_json_option
+@click.pass_context
+@_guarded
+def schedule(
+    ctx: click.Context,
+    /,
+    queue: str,
+    id: str,
+    name: str,
+    data: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Add a job each time that it is due; DATA is JSON.
+
+    In place of the queue's schedule of that ID, if there is one. Prints it in words.
+    """
+    value = _from_json(data)
+    if options["backoff"] is not None:
+        options["backoff"] = Backoff.exponential(options["backoff"], cap=3600, jitter="full")
+    given = {key: option for key, option in options.items() if option not in (None, ())}
+    made = _queue(ctx, queue).schedule(id, name, value, **given)
+    if as_json:
+        _print_json(asdict(made))
+    else:
+        click.echo(f"{made.words}; next at {_at(made.next_at)}")
+
+
+@cli.command()
+@click.argument("queue", required=False)
+@_json_option
+@click.pass_context
+@_guarded
+def schedules(ctx: click.Context, queue: str | None, as_json: bool) -> None:
+    """List the schedules of a queue, or of all."""
+    asked = _queue(ctx, queue or "any")
+    found = list(asked.all_schedules() if queue is None else asked.schedules())
+    if as_json:
+        for each in found:
+            _print_json(asdict(each))
+        return
+    rows = [("queue", "id", "next", "last", "fired", "when"), *map(_row, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def _row(found: Schedule) -> tuple[str, ...]:
+    next_at = "paused" if found.paused else _at(found.next_at)
+    return found.queue, found.id, next_at, _at(found.last_at), f"{found.fired:,}", found.words
+
+
+def _at(at: datetime | None) -> str:
+    return "never" if at is None else at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@click.pass_context
+@_guarded
+def unschedule(ctx: click.Context, queue: str, id: str) -> None:
+    """Remove a schedule; its jobs stay."""
+    _queue(ctx, queue).unschedule(id)
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@_json_option
+@click.pass_context
+@_guarded
+def run_schedule(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
+    """Add one job of a schedule now; its plan stays. Prints the job's id."""
+    job = _queue(ctx, queue).run_schedule(id)
+    if as_json:
+        _print_json({"id": job.id, "state": job.state})
+    else:
+        click.echo(job.id)
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@click.pass_context
+@_guarded
+def pause_schedule(ctx: click.Context, queue: str, id: str) -> None:
+    """Let a schedule add no jobs any more."""
+    _queue(ctx, queue).pause_schedule(id)
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@click.pass_context
+@_guarded
+def resume_schedule(ctx: click.Context, queue: str, id: str) -> None:
+    """Let a schedule add jobs again, from now on."""
+    _queue(ctx, queue).resume_schedule(id)
+
+
+# ---- working -------------------------------------------------------------------------------------
+
+
 @cli.command()
 @click.argument("target", metavar="MODULE:ATTRIBUTE")
 @_guarded
@@ -470,7 +596,7 @@ def _takes_nothing(function: Callable[..., Any]) -> bool:
 @click.pass_context
 @_guarded
 def conformance(
-    ctx: click.Context, url: str | None, patterns: tuple[str, ...], is_list: bool, **options: Any
+    ctx: click.Context, /, url: str | None, patterns: tuple[str, ...], is_list: bool, **options: Any
 ) -> None:
     """See whether a server keeps to protocol.md, check by check.
 

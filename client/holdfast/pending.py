@@ -22,9 +22,12 @@ REPEATABLE: Final = (
     wire.Counts,
     wire.Search,
     wire.Explain,
+    wire.Schedules,
+    wire.Schedule,
+    wire.RunSchedule,
 )
-"""Requests that may be sent again although they were applied: reads, and those whose job id or
-token makes the second time harmless."""
+"""Requests that may be sent again although they were applied: reads, and those whose job id, token
+or whole content makes the second time harmless."""
 OF_CONNECTION: Final = (wire.Subscribe, wire.Listen, wire.Unlisten)
 """Never sent again: `on_open` says what holds for a new connection."""
 

@@ -42,7 +42,7 @@ class Owner(Protocol):
         """Jobs were pushed."""
 
     def cancel(self, token: int, why: str) -> None:
-        """The lease is lost."""
+        """The lease is lost; why: for the log."""
 
     def told_to_stop(self) -> None:
         """By the server, perhaps more than once."""

@@ -87,7 +87,7 @@ def test_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
 def test_a_page_that_does_not_is_found(
     wrong: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("support.pages.PATIENCE_S", 5.0)
+    monkeypatch.setattr("support.pages.PATIENCE_S", 4.0)
     with pytest.raises(Failed, match=re.escape(why)):
         run_page(blocks_of("wrong.md", f"{wrong}\n"), tmp_path)
 

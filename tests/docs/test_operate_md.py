@@ -5,7 +5,7 @@ from pathlib import Path
 
 from holdfast.top import COLUMNS, ORDERS
 from holdfastd.clock import SystemClock
-from holdfastd.config import Config
+from holdfastd.config import Config, from_tree
 from holdfastd.doctor import database, disk
 from holdfastd.doctor.examination import looks
 from holdfastd.store.backup import LOG_BYTES_USUAL
@@ -25,7 +25,7 @@ def test_every_check_stands_in_the_table_in_order() -> None:
 
 
 def test_a_finding_has_the_name_of_its_check(tmp_path: Path) -> None:
-    settings = Config.from_mapping({"data": {"dir": str(tmp_path)}})
+    settings = from_tree({"data": {"dir": str(tmp_path)}})
     for name, look in looks(settings, SystemClock(), 64).items():
         assert look().name == name
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from holdfast.wire.messages import name_of
 from holdfastd.access.rights import RIGHTS, Role
 from holdfastd.keys_cli import keys
 
@@ -15,9 +16,9 @@ def test_every_role() -> None:
 
 
 def test_every_audited_command() -> None:
-    audited = {kind.__name__.upper() for kind, right in RIGHTS.items() if right.is_audited}
+    audited = {name_of(kind) for kind, right in RIGHTS.items() if right.is_audited}
     sentence = TEXT[TEXT.index("Commands: `REMOVE`") :].split(";")[0]
-    assert set(re.findall(r"`([A-Z]+)`", sentence)) == audited
+    assert set(re.findall(r"`([A-Z_]+)`", sentence)) == audited
 
 
 def test_every_command_and_option_of_keys() -> None:

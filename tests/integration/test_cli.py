@@ -1,6 +1,7 @@
 """The `holdfast` command: data on stdout. What is done wrong with it: test_mistakes.py."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -94,3 +95,35 @@ def test_a_reader_that_has_enough_ends_it_in_silence(daemon: DaemonProcess) -> N
     command = f"{sys.executable} -m holdfast --url {daemon.url} queues | true"
     done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=30, check=True)
     assert done.stderr == b""
+
+
+def test_a_schedule_is_made_listed_run_paused_and_removed(daemon: DaemonProcess) -> None:
+    made = holdfast(
+        daemon, "schedule", "mail", "nightly", "report", '{"kind": 1}', "--cron", "30 2 * * 1-5",
+        "--tz", "Europe/Berlin", "--attempts", "3", "--tag", "eu",
+    )  # fmt: skip
+    words = "At 02:30 on Monday through Friday, Europe/Berlin"
+    assert re.fullmatch(rf"{words}; next at \d{{4}}-\d\d-\d\d \d\d:30:00 UTC\n", made.stdout)
+    every = holdfast(daemon, "schedule", "post", "pulse", "check", "--every", "5m", "--json")
+    assert json.loads(every.stdout)["words"] == "Every 5 minutes"
+    lines = holdfast(daemon, "schedules").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["queue", "id"], ["mail", "nightly"], ["post", "pulse"],
+    ]  # fmt: skip
+    assert lines[1].endswith(words)
+    (one,) = holdfast(daemon, "schedules", "mail", "--json").stdout.splitlines()
+    assert (json.loads(one)["data"], json.loads(one)["options"]["tags"]) == ({"kind": 1}, ["eu"])
+    run = holdfast(daemon, "run-schedule", "mail", "nightly").stdout.strip()
+    assert run.startswith("nightly@now-")
+    assert run in holdfast(daemon, "jobs", "id:nightly@*").stdout
+    assert holdfast(daemon, "pause-schedule", "mail", "nightly").returncode == 0
+    assert "paused" in holdfast(daemon, "schedules", "mail").stdout
+    assert holdfast(daemon, "resume-schedule", "mail", "nightly").returncode == 0
+    assert holdfast(daemon, "unschedule", "mail", "nightly").returncode == 0
+    gone = holdfast(daemon, "unschedule", "mail", "nightly")
+    assert (gone.returncode, gone.stderr) == (1, "holdfast: no schedule nightly in queue mail\n")
+    wrong = holdfast(daemon, "schedule", "mail", "s", "n", "--cron", "99 * * * *")
+    assert wrong.returncode == 1
+    assert "no cron pattern (bad minute): use five fields" in wrong.stderr
+    neither = holdfast(daemon, "schedule", "mail", "s", "n")
+    assert (neither.returncode, neither.stderr.count("\n")) == (2, 1)

@@ -322,6 +322,7 @@ async def test_a_lost_answer_of_a_worker_is_given_again(
 async def test_a_worker_of_concurrency_one_runs_one_job_at_a_time_after_a_lost_push(
     installed: Path, proxy: Proxy, queue: Queue
 ) -> None:
+    await queue.resume()  # now there is one
     async with working(installed, proxy.url) as worker:
         await until(queue, workers=1)
         proxy.loses_replies = True

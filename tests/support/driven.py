@@ -94,12 +94,17 @@ class _AsyncProducer:
 
     def wait(self, id: str) -> "asyncio.Future[Outcome]":
         async def wait() -> Any:
-            return await aio.Job(self._queue, id=id, queue="q").wait(TIMEOUT_S)
+            return await _job(self._queue, id).wait(TIMEOUT_S)
 
         return _started(wait())
 
     async def close(self) -> None:
         await self._queue.close()
+
+
+def _job(queue: aio.Queue, id: str) -> aio.Job:
+    """One that was not added here."""
+    return aio.Job(queue, queue="q", id=id, name="", state="waiting")
 
 
 class _BlockingProducer:
@@ -111,8 +116,7 @@ class _BlockingProducer:
 
     def wait(self, id: str) -> "asyncio.Future[Outcome]":
         def wait() -> Any:
-            job = aio.Job(self._queue._queue, id=id, queue="q")
-            return holdfast.Job(job).wait(TIMEOUT_S)
+            return holdfast.Job(_job(self._queue._queue, id)).wait(TIMEOUT_S)
 
         return self._in_thread(wait)
 

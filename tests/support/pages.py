@@ -87,6 +87,7 @@ class _Process:
             os.killpg(self._process.pid, signal.SIGTERM)
         with suppress(BrokenPipeError):
             self.tell(last_words)
+        with suppress(BrokenPipeError):
             self._pipe("stdin").close()
         try:
             self._process.wait(END_S)
@@ -259,7 +260,7 @@ class PageRun:
                 return
             if not READING.match(text) or time.monotonic() > deadline:
                 break
-            time.sleep(0.1)  # what it tells of is under way in another process
+            time.sleep(0.3)  # what it tells of is under way in another process
         raise Failed(
             f"{command.place}: $ {text}\nended with {code}, not {expected}; "
             f"lines that are not there: {missing}; it said:\n{output}"

@@ -124,6 +124,13 @@ RIGHTS: Final[dict[type[Any], Right]] = {
     wire.Pause: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Resume: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Configure: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
+    wire.Schedules: Right(_READERS, Scope.LISTING),
+    # A schedule is a job added again and again: it is for those who may add one.
+    wire.Schedule: Right(_PRODUCERS, Scope.QUEUE, is_audited=True),
+    wire.Unschedule: Right(_PRODUCERS, Scope.QUEUE, is_audited=True),
+    wire.PauseSchedule: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
+    wire.ResumeSchedule: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
+    wire.RunSchedule: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Drain: Right(_ADMINS, Scope.QUEUE, is_audited=True),
     wire.Obliterate: Right(_ADMINS, Scope.QUEUE, is_audited=True),
 }
@@ -229,8 +236,7 @@ class Rights:
         if not needed & self.roles:
             raise Refusal(
                 ErrorCode.FORBIDDEN,
-                f"{kind.__name__.upper()} is for {_list(needed)}: this key is for "
-                f"{_list(self.roles)}",
+                f"{wire.name_of(kind)} is for {_list(needed)}: this key is for {_list(self.roles)}",
             )
 
 

@@ -12,7 +12,7 @@ each call, the random generator with the constructor. Its user (`pipeline`, or a
 A command goes through `lookups` (what must be read first) to `routes` (who does it).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from heapq import heappop
 from random import Random
 from typing import Any, Final
@@ -34,7 +34,10 @@ from holdfastd.engine.promoting import Promoting
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.remembering import Remembering
 from holdfastd.engine.routes import Routes
+from holdfastd.engine.schedules import Schedule
+from holdfastd.engine.scheduling import Scheduling
 from holdfastd.engine.session import Session
+from holdfastd.engine.stats import ScheduleStats
 from holdfastd.engine.sweeping import Sweeping
 from holdfastd.engine.working import Working
 
@@ -52,6 +55,7 @@ class Engine:
         self._sweeping = Sweeping(partition, self._dispatcher, self._administering)
         self._promoting = Promoting(partition, self._dispatcher, self._administering)
         self._remembering = Remembering(partition)
+        self._scheduling = Scheduling(partition, self._dispatcher)
         routes = Routes(
             partition,
             self._dispatcher,
@@ -59,6 +63,7 @@ class Engine:
             self._attending,
             self._administering,
             self._sweeping,
+            self._scheduling,
         )
         self._lookups = Lookups(partition, self._working, routes.execute)
         self._housekeeping_at = 0.0
@@ -72,6 +77,7 @@ class Engine:
         queues: Iterable[QueueRow],
         sessions: Iterable[SessionRow],
         active: Iterable[JobRow],
+        schedules: Iterable[Schedule],
         moment: Moment,
     ) -> None:
         """Start from what is stored. Every session with leases gets a full grace."""
@@ -100,6 +106,7 @@ class Engine:
             if session.leases:
                 self._attending.set_deadline(session, grace_at)
         self._promoting.recover()
+        self._scheduling.recover(schedules, moment)
         for queue in partition.queues.values():
             self._sweeping.go_on(queue, moment)
             self._dispatcher.dispatch(queue, moment)
@@ -139,6 +146,7 @@ class Engine:
             or batch.removed
             or batch.queues_removed
             or batch.sessions_removed
+            or batch.schedules
             or batch.history
             or batch.history_cuts
         )
@@ -180,8 +188,8 @@ class Engine:
     # ---- time ---------------------------------------------------------------------------------
 
     def tick(self, moment: Moment) -> None:
-        """Do what is due: expire leases, promote delayed jobs, go on after a rate limit or a full
-        batch, write history, prune."""
+        """Do what is due: expire leases, promote delayed jobs, make those of schedules, go on after
+        a rate limit or a full batch, write history, prune."""
         partition = self._partition
         self._dispatcher.go_on_with_sated(moment)
         self._attending.expire(moment)
@@ -194,6 +202,7 @@ class Engine:
                     queue.rate_timer_at = 0.0
                 self._dispatcher.dispatch(queue, moment)
         self._promoting.promote_due(moment)
+        self._scheduling.tick(moment)
         if self.refuses_jobs is not Refusal.DISK_FULL:
             self._remembering.tick(moment)
         if moment.monotonic >= self._housekeeping_at:
@@ -207,8 +216,9 @@ class Engine:
         self._attending.forgive(moment)
 
     def distrust(self, moment: Moment) -> None:
-        """The wall clock has jumped: see Partition.trusts_age."""
+        """The wall clock has jumped: see Partition.trusts_age; schedules go by the new time."""
         self._partition.steady_since = moment.monotonic
+        self._scheduling.plan_anew(moment)
 
     def next_tick_s(self, moment: Moment) -> float:
         """Seconds until `tick` has something to do; 0 = now."""
@@ -222,9 +232,9 @@ class Engine:
         if partition.rate_timers:
             at = min(at, partition.rate_timers[0][0])
         seconds = at - moment.monotonic
-        due_ms = self._promoting.next_due_ms()
-        if due_ms is not None:
-            seconds = min(seconds, (due_ms - moment.now_ms) / 1000)
+        for due_ms in (self._promoting.next_due_ms(), self._scheduling.next_due_ms()):
+            if due_ms is not None:
+                seconds = min(seconds, (due_ms - moment.now_ms) / 1000)
         if self.refuses_jobs is not Refusal.DISK_FULL:
             seconds = min(seconds, self._remembering.next_tick_s(moment))
         return max(0.0, seconds)
@@ -274,6 +284,33 @@ class Engine:
         """Names of the queues that a session's worker takes jobs from; none if it is gone."""
         session = self._partition.sessions_by_key.get(key)
         return [] if session is None else list(session.queues)
+
+    def schedules(
+        self,
+        queue: str | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int | None = None,
+        shows: Callable[[str], bool] | None = None,
+    ) -> list[Schedule]:
+        """Those of a queue, or of all that `shows` lets through, by queue and id; after (queue, id)
+        if it is given."""
+        return self._scheduling.listed(queue, after, limit, shows)
+
+    def schedule(self, queue: str, id: str) -> Schedule | None:
+        """As it is in memory; None = there is none."""
+        return self._scheduling.get(queue, id)
+
+    @property
+    def schedule_count(self) -> int:
+        return self._scheduling.count
+
+    @property
+    def paused_schedule_count(self) -> int:
+        return self._scheduling.paused_count
+
+    @property
+    def schedule_stats(self) -> ScheduleStats:
+        return self._scheduling.stats
 
     @property
     def ledger(self) -> Ledger:

@@ -7,15 +7,16 @@ written may be out of date: what it found counts only for the command that it wa
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from holdfastd.engine import commands
-from holdfastd.engine.changes import JobsById, Page
+from holdfastd.engine.changes import JobsById, Page, Read
 from holdfastd.engine.commands import Command, Held
 from holdfastd.engine.model import QueueKey
 from holdfastd.engine.partition import Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.replies import Asked
+from holdfastd.engine.schedules import run_id_of
 from holdfastd.engine.session import Parked, Session
 from holdfastd.engine.working import Working
 
@@ -58,6 +59,8 @@ class Lookups:
                 | commands.Cancel()
             ):
                 ids = [(command.queue, id) for id in command.ids]
+            case commands.RunSchedule():
+                ids = [(command.queue, run_id_of(command.id, command.run))]
             case commands.Edit() | commands.Explain() | commands.Wait():
                 ids = [(command.queue, command.id)]
             case _:
@@ -79,7 +82,7 @@ class Lookups:
         parked = Parked(request, command)
         session.parked.append(parked)
 
-        def then(read: JobsById, page: Page, moment: Moment) -> None:
+        def then(read: Read, page: Page, moment: Moment) -> None:
             if parked.is_dropped:
                 return  # the connection went, and the parked commands with it
             parked.reads_left -= 1
@@ -95,8 +98,7 @@ class Lookups:
             parked.looked_up.add((queue.key, id))
         parked.reads_left = len(ids_by_queue)
         for key, ids in ids_by_queue.items():
-            read = JobsById(key, tuple(ids))
-            self._partition.wanted[read] = _both(self._partition.wanted.get(read), then)
+            self._partition.want(JobsById(key, tuple(ids)), then)
 
     def _go_on(self, session: Session, moment: Moment) -> None:
         """Apply, in order, what has been read."""
@@ -116,15 +118,3 @@ class Lookups:
         session.unpark()
         for parked in waiting:
             self._park(session, parked.request, parked.command)
-
-
-def _both(first: Any, second: Any) -> Any:
-    """Two continuations of one read."""
-    if first is None:
-        return second
-
-    def both(read: Any, page: Page, moment: Moment) -> None:
-        first(read, page, moment)
-        second(read, page, moment)
-
-    return both

@@ -50,6 +50,7 @@ from holdfastd.engine.outputs import (
 
 if TYPE_CHECKING:
     from holdfastd.engine.queue import QueueState
+    from holdfastd.engine.schedules import Schedule, ScheduleKey
     from holdfastd.engine.session import Session
 
 
@@ -83,6 +84,8 @@ class OpenBatch:
         self.queues_removed: list[QueueKey] = []
         self.sessions: dict[Session, None] = {}
         self.sessions_removed: list[SessionKey] = []
+        self.schedules: dict[ScheduleKey, Schedule | None] = {}
+        """As they are by now; None = removed."""
         self.history: list[HistoryRow] = []
         self.history_cuts: list[HistoryCut] = []
         self.outputs: list[Output] = []
@@ -166,6 +169,8 @@ class OpenBatch:
             queues_removed=self.queues_removed,
             sessions=[session.row() for session in self.sessions],
             sessions_removed=self.sessions_removed,
+            schedules=[schedule for schedule in self.schedules.values() if schedule is not None],
+            schedules_removed=[key for key, left in self.schedules.items() if left is None],
             history=self.history,
             history_cuts=self.history_cuts,
             removed=list(self.removed),

@@ -22,6 +22,7 @@ class Refusal(Enum):
     TOO_MANY = auto()
     JOB_EXISTS = auto()
     UNKNOWN_WORKER = auto()
+    UNKNOWN_SCHEDULE = auto()
 
 
 def unknown_queue(name: str) -> str:

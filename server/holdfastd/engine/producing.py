@@ -5,7 +5,7 @@ from typing import Any
 
 from holdfastd.engine import commands
 from holdfastd.engine.dispatch import Dispatcher
-from holdfastd.engine.model import Job, QueueSettings, State
+from holdfastd.engine.model import Job, NewJob, QueueSettings, State
 from holdfastd.engine.outputs import ItemExisting
 from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
@@ -38,16 +38,21 @@ class Producing:
                 queue.stats.duplicates += 1
                 results.append(ItemExisting(at, int(existing.state)))
                 continue
-            job = known[new.id] = partition.add_job(queue, new, moment)
-            queue.stats.accepted += 1
-            tally = queue.tallies.get(new.name) or partition.history.tally(
-                queue, new.name, moment.now_ms
-            )
-            tally.added += 1
-            if queue.ring is not None:
-                self._emit_added(queue, job, moment)
+            known[new.id] = self.add(queue, new, moment)
         self._dispatcher.dispatch(queue, moment)
         return results
+
+    def add(self, queue: QueueState, new: NewJob, moment: Moment) -> Job:
+        """Add a job whose id the queue does not have. It is not given to a worker yet."""
+        job = self._partition.add_job(queue, new, moment)
+        queue.stats.accepted += 1
+        tally = queue.tallies.get(new.name) or self._partition.history.tally(
+            queue, new.name, moment.now_ms
+        )
+        tally.added += 1
+        if queue.ring is not None:
+            self._emit_added(queue, job, moment)
+        return job
 
     def note_rejected(self, name: str, count: int) -> None:
         """Jobs were not taken. A queue does not come into being for that."""

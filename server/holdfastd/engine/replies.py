@@ -1,7 +1,7 @@
 """What a command asks, and the ways to answer it: outputs of the open batch."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from holdfastd.engine.outputs import (
     Answer,
@@ -14,6 +14,11 @@ from holdfastd.engine.outputs import (
 from holdfastd.engine.partition import Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
+
+WHY_NO_JOBS: Final = {
+    Refusal.DISK_FULL: "the server's disk is full: no job is taken until there is room",
+    Refusal.DRAINING: "the server is going down: connect again and send it again",
+}
 
 
 class Asked(NamedTuple):
@@ -68,6 +73,10 @@ class Replies:
         """The command names one queue and one id."""
         command = asked.command
         self.refuse(asked, Refusal.UNKNOWN_JOB, unknown_job(command.id, command.queue))
+
+    def refuse_jobs(self, asked: Asked, why: Refusal) -> None:
+        """why: see `Partition.refuses_jobs`."""
+        self.refuse(asked, why, WHY_NO_JOBS[why])
 
     def refuse_clearing(self, asked: Asked, queue: QueueState) -> None:
         self.refuse(asked, Refusal.BUSY, f"queue {queue.name} is being cleared: wait")

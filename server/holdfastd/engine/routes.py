@@ -15,6 +15,7 @@ from holdfastd.engine.partition import Partition
 from holdfastd.engine.producing import Producing, counts_of
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.replies import Asked, Replies
+from holdfastd.engine.scheduling import Scheduling
 from holdfastd.engine.session import Session
 from holdfastd.engine.sweeping import Sweeping
 from holdfastd.engine.working import Working
@@ -39,13 +40,13 @@ MUTATING: Final[frozenset[type[Command]]] = frozenset(
         commands.Configure,
         commands.Drain,
         commands.Obliterate,
+        commands.PutSchedule,
+        commands.RemoveSchedule,
+        commands.PauseSchedule,
+        commands.RunSchedule,
     }
 )
 """Commands whose request number is stored in the batch that holds their effect."""
-WHY_NO_JOBS: Final = {
-    Refusal.DISK_FULL: "the server's disk is full: no job is taken until there is room",
-    Refusal.DRAINING: "the server is going down: connect again and send it again",
-}
 
 
 class Routes:
@@ -57,6 +58,7 @@ class Routes:
         attending: Attending,
         administering: Administering,
         sweeping: Sweeping,
+        scheduling: Scheduling,
     ):
         self._partition = partition
         self._dispatcher = dispatcher
@@ -64,6 +66,7 @@ class Routes:
         self._attending = attending
         self._administering = administering
         self._sweeping = sweeping
+        self._scheduling = scheduling
         self._replies = replies = Replies(partition)
         self._producing = Producing(partition, dispatcher)
         self._following = Following(partition, replies)
@@ -97,6 +100,11 @@ class Routes:
             commands.Configure: self._configure,
             commands.Drain: self._drain,
             commands.Obliterate: self._obliterate,
+            commands.PutSchedule: scheduling.put,
+            commands.RemoveSchedule: scheduling.remove,
+            commands.PauseSchedule: scheduling.pause,
+            commands.RunSchedule: scheduling.run,
+            commands.Schedules: scheduling.page,
             commands.Detach: self._detach,
             commands.End: self._end,
         }
@@ -129,7 +137,7 @@ class Routes:
             return
         asked.session.last_refused = asked.request
         self._producing.note_rejected(command.queue, len(command.items) + len(command.refused))
-        self._replies.refuse(asked, why_not, WHY_NO_JOBS[why_not])
+        self._replies.refuse_jobs(asked, why_not)
 
     def _refused(self, asked: Asked) -> None:
         session, command = asked.session, asked.command
@@ -314,6 +322,7 @@ class Routes:
             text = f"queue {queue.name} has {queue.active_count} active jobs: wait, or force it"
             self._replies.refuse(asked, Refusal.NOT_EMPTY, text)
             return
+        self._scheduling.remove_all(queue)
         self._sweeping.obliterate(queue, self._replies.answer_later(asked), asked.moment)
 
     def _clearable(self, asked: Asked) -> QueueState | None:

@@ -226,7 +226,7 @@ class Listener:
             {
                 "protocol": [PROTOCOL_VERSION_MIN, PROTOCOL_VERSION],
                 "server": f"holdfastd {VERSION}",
-                "features": ["search"] if self.searcher.is_able else [],
+                "features": ["schedules", *(["search"] if self.searcher.is_able else [])],
                 "limits": {
                     "frame_bytes": FRAME_BYTES_MAX,
                     "payload_bytes": self._settings.payload_bytes_max,

@@ -228,9 +228,10 @@ class SqliteStore:
 
     async def apply(self, batch: Batch) -> None:
         rows = len(batch.added) + len(batch.leased) + len(batch.completed) + len(batch.rewritten)
-        rows += len(batch.removed) + len(batch.history)
+        rows += len(batch.removed) + len(batch.history) + len(batch.schedules)
         log_bytes = COMMIT_BYTES + rows * ROW_BYTES + sum([len(row.payload) for row in batch.added])
         log_bytes += sum([len(row.payload) for row in batch.edited])
+        log_bytes += sum([len(row.spec.payload) for row in batch.schedules])
         began = perf_counter()
         if self._is_worth_no_hop(batch, rows, log_bytes):
             with self._guarding():

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import pytest
 
-from holdfastd.config import ConfigError, PathPrefix, load
+from holdfastd.config import ConfigError, load
+from holdfastd.config.rules import PathPrefix
 from holdfastd.web.prefixed import Prefixed
 from holdfastd.web.safe.needs import NEEDS
 
