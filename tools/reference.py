@@ -128,7 +128,7 @@ def of_queue() -> Iterator[str]:
 def of_job() -> Iterator[str]:
     yield from _class(aio.Job, "Job", blocking=holdfast.Job)
     yield from _fields(JobInfo)
-    for kind in (holdfast.JobError, holdfast.Explanation, holdfast.Event):
+    for kind in (holdfast.JobError, holdfast.Explanation, holdfast.Event, holdfast.Schedule):
         yield from (f"### {kind.__name__}", "", *_text(kind.__doc__))
         yield from _fields(kind)
 
@@ -160,9 +160,8 @@ def _class(
     if has_constructor and name != "Job":
         yield from (_signature(kind, name), "")
     yield from _text(kind.__doc__)
-    constructor = kind.__init__.__doc__ if "__init__" in vars(kind) else None
-    if constructor:
-        yield from _text(constructor)
+    constructor = vars(kind).get("__init__")
+    yield from _text(getattr(constructor, "__doc__", None))
     for method_name, method in _methods(kind):
         assert blocking is None or hasattr(blocking, method_name), method_name
         yield from _callable(method, f"{name.lower()}.{method_name}")

@@ -55,7 +55,8 @@ class Worker:
     """Runs jobs of one or several queues.
 
     Args:
-        queues: a name, or a list of names that are served in turn.
+        queues: a name, or a list of names. A slot that becomes free goes on with the queue of its
+            last job, as long as that has any.
         handler: `async def` (runs on the loop), plain function (in a thread), or by job name a
             dict of them. It gets an ActiveJob and returns the result.
         concurrency: jobs at once.
@@ -334,7 +335,7 @@ class Worker:
 def _names(queues: str | Sequence[str]) -> Sequence[str]:
     """One name or several; what is neither is refused as the name that it is not."""
     is_several = isinstance(queues, Sequence) and not isinstance(queues, str | bytes)
-    return queues if is_several else [queues]  # type: ignore[return-value,list-item]  # told apart
+    return queues if is_several else [queues]  # type: ignore[list-item]  # told apart
 
 
 class _Run:

@@ -112,7 +112,7 @@ class InForce:
 
     async def reload_now(self) -> Reloaded:
         """The same, and what came of it."""
-        asker = asyncio.get_running_loop().create_future()
+        asker: asyncio.Future[Reloaded] = asyncio.get_running_loop().create_future()
         self._askers.append(asker)
         self.ask_reload()
         return await asker

@@ -95,7 +95,7 @@ async def _controls(page: Page) -> list[str]:
     main = page.get_by_role("main")
     found = []
     for role in ("button", "link", "checkbox"):
-        found += await main.get_by_role(role, name=ACTIONS).all_inner_texts()  # type: ignore[arg-type]  # the roles are literals
+        found += await main.get_by_role(role, name=ACTIONS).all_inner_texts()
     return found
 
 

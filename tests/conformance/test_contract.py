@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.access import access_of
+from holdfast.access import Access, access_of
 from holdfast.conformance.catalogue import CHECKS
 from holdfast.conformance.checks import BEYOND_A_CLIENT, Check
 from holdfast.conformance.runner import Result, chosen, run
@@ -149,8 +149,10 @@ def open_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProc
         yield found
 
 
-async def result_of(url: str, id: str, **server: Any) -> Result:
-    found = Server(access_of(url), answer_s=1.5, patience_s=4.0, **server)
+async def result_of(access: Access | str, id: str, **server: Any) -> Result:
+    """access: or an address, where no key is needed."""
+    asked = access_of(access) if isinstance(access, str) else access
+    found = Server(asked, answer_s=1.5, patience_s=4.0, **server)
     (result,) = [each async for each in run(found, chosen([id]))]
     return result
 
@@ -179,15 +181,19 @@ def test_the_sample_has_something_of_every_theme() -> None:
 
 
 async def test_rights_that_nobody_looks_at_are_found_out(tmp_path: Path) -> None:
-    """A server that lets anybody in with any key: to it the viewer's is as good as an admin's."""
-    with DaemonProcess(tmp_path / "data", environment={**os.environ, **LEASES}) as daemon:
-        key = new_key(tmp_path / "elsewhere", "viewer", Role.VIEWER)
+    """The viewer's key has all rights there, and nobody is refused anything."""
+    data = tmp_path / "data"
+    admin, viewer = new_key(data, "conformance"), new_key(data, "viewer", Role.ADMIN)
+    environment = {**os.environ, **LEASES, "HOLDFAST_AUTH_REQUIRED": "on"}
+    with DaemonProcess(data, environment=environment) as daemon:
         result = await result_of(
-            daemon.url, "keys.forbidden", viewer=access_of(daemon.url, key=key)
+            access_of(daemon.url, key=admin),
+            "keys.forbidden",
+            viewer=access_of(daemon.url, key=viewer),
         )
-        assert result.outcome == "failed"
-        assert result.failure is not None
-        assert "FORBIDDEN" in result.failure.expected
+    assert result.outcome == "failed"
+    assert result.failure is not None
+    assert "FORBIDDEN" in result.failure.expected
 
 
 @pytest.mark.parametrize(

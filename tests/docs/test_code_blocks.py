@@ -62,6 +62,7 @@ def test_blocks_of_javascript_can_be_parsed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # a page has many programs, and waits for what it says
 @pytest.mark.parametrize("name", RUN)
 def test_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
     text = (ROOT / name).read_text()
@@ -73,6 +74,7 @@ def test_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
@@ -87,7 +89,7 @@ def test_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
 def test_a_page_that_does_not_is_found(
     wrong: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("support.pages.PATIENCE_S", 5.0)
+    monkeypatch.setattr("support.pages.PATIENCE_S", 4.0)
     with pytest.raises(Failed, match=re.escape(why)):
         run_page(blocks_of("wrong.md", f"{wrong}\n"), tmp_path)
 

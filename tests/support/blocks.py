@@ -33,7 +33,7 @@ PAGES: Final = [
 NOTES: Final = ("file", "stays", "prints otherwise", "setup", "not run")
 FENCE: Final = re.compile(
     r"(?P<notes>(?:^<!-- [^>]*? -->\n+)*)"
-    r"^(?P<indent> *)```(?P<language>.*)\n(?P<text>.*?)^(?P=indent)```$",
+    r"^(?P<indent> *)```(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -150,7 +150,9 @@ PARSERS: Final[dict[str, Callable[[str], None]]] = {
     "js": _as_it_is,  # by node, where it is there
     "html": _as_it_is,  # test_api_md follows the one page
     "text": _as_it_is,
+    "nginx": _as_it_is,  # another program's
     "golden": _as_it_is,  # test_protocol_md
+    "payload": _as_it_is,  # likewise
 }
 
 

@@ -2,7 +2,7 @@
 
 An adapter starts calls and does not wait for them, since the script plays the server meanwhile. A
 client of another language is driven by a program of its own that takes lines of JSON and answers
-with such (`Foreign`); `driver.mjs` is the one for examples/protocol-js.
+with such (`Foreign`); `protocol_js/driver.mjs` is the one for examples/protocol-js.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import contextlib
 import json
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import holdfast
@@ -94,12 +93,17 @@ class _AsyncProducer:
 
     def wait(self, id: str) -> "asyncio.Future[Outcome]":
         async def wait() -> Any:
-            return await aio.Job(self._queue, id=id, queue="q").wait(TIMEOUT_S)
+            return await _job(self._queue, id).wait(TIMEOUT_S)
 
         return _started(wait())
 
     async def close(self) -> None:
         await self._queue.close()
+
+
+def _job(queue: aio.Queue, id: str) -> aio.Job:
+    """One that was not added here."""
+    return aio.Job(queue, queue="q", id=id, name="", state="waiting")
 
 
 class _BlockingProducer:
@@ -111,8 +115,7 @@ class _BlockingProducer:
 
     def wait(self, id: str) -> "asyncio.Future[Outcome]":
         def wait() -> Any:
-            job = aio.Job(self._queue._queue, id=id, queue="q")
-            return holdfast.Job(job).wait(TIMEOUT_S)
+            return holdfast.Job(_job(self._queue._queue, id)).wait(TIMEOUT_S)
 
         return self._in_thread(wait)
 
@@ -136,10 +139,13 @@ class _Notes:
         self._loop.call_soon_threadsafe(self._changed.set)
 
     async def noted(self, note: str) -> None:
-        async with asyncio.timeout(NOTE_S):
-            while note not in self.notes:
-                self._changed.clear()
-                await self._changed.wait()
+        try:
+            async with asyncio.timeout(NOTE_S):
+                while note not in self.notes:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError(f"expected {note!r}, came {self.notes}") from None
 
 
 class _AsyncWorking(_Notes):
@@ -325,6 +331,3 @@ class Foreign:
 
     def work(self, url: str, concurrency: int) -> Working:
         return _ForeignWorking([*self._command, "work", url, str(concurrency)])
-
-
-DRIVER: Final = Path(__file__).with_name("driver.mjs")

@@ -48,10 +48,12 @@ class Line:
 
     Attributes:
         identity: what IDENTIFY carried, after `let_in`.
+        hides_heartbeats: those that report nothing are answered, and the script does not hear them.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
         self.identity: dict[str, Any] = {}
+        self.hides_heartbeats = True
         self._reader = reader
         self._writer = writer
         self._wire = ServerConnection()
@@ -68,10 +70,16 @@ class Line:
                     self._heard.put_nowait(error)
                     break
                 for message in messages:
-                    self._heard.put_nowait(message)
-                    if isinstance(message, wire.Goodbye):
-                        self._writer.close()
+                    await self._take(message)
         self._heard.put_nowait(None)
+
+    async def _take(self, message: Any) -> None:
+        if isinstance(message, wire.Heartbeat) and not message.reports and self.hides_heartbeats:
+            await self.reply(message, [])
+            return
+        self._heard.put_nowait(message)
+        if isinstance(message, wire.Goodbye):
+            self._writer.close()
 
     # ---- saying ----------------------------------------------------------------------------
 

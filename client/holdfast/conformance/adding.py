@@ -192,7 +192,7 @@ async def limits(scene: Scene) -> None:
         {"backoff": {"kind": "list", "delays_ms": [DELAY_MS_MAX] * BACKOFF_DELAYS_MAX}},
         {"backoff": {"kind": "exponential", "delay_ms": 0, "factor": 100, "cap_ms": 0}},
     ]
-    items = [
+    items: list[list[Any]] = [
         [f"{at}-é".ljust(JOB_ID_LENGTH_MAX, "x"), "n" * JOB_NAME_LENGTH_MAX, NIL, options]
         for at, options in enumerate(taken)
     ]

@@ -116,6 +116,7 @@ async def too_many_items(scene: Scene) -> None:
 @check(
     "unknown-command",
     "An unknown command is refused under its number, and the connection stays open.",
+    Op.ERROR,
     ErrorCode.UNKNOWN_COMMAND,
     section="Errors",
 )

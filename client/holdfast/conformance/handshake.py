@@ -1,5 +1,6 @@
 """From the first byte to WELCOME, and how a session ends."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.conformance.checks import Theme
@@ -13,7 +14,9 @@ theme = Theme("handshake", "Connecting")
 check = theme.check
 
 
-def has_fields(speaker: Speaker, what: str, info: dict[str, Any], kinds: dict[str, type]) -> None:
+def has_fields(
+    speaker: Speaker, what: str, info: dict[str, Any], kinds: Mapping[str, type]
+) -> None:
     """The map has all of these, of these types."""
     for name, kind in kinds.items():
         came = info.get(name)

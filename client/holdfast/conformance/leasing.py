@@ -175,7 +175,7 @@ async def fail_twice(scene: Scene) -> None:
 async def retry_delays_ms(scene: Scene, name: str, backoff: dict[str, Any] | None) -> list[int]:
     """How long each of four failed attempts has the next one wait."""
     queue = scene.queue(name)
-    options = {} if backoff is None else {"backoff": backoff}
+    options: dict[str, Any] = {} if backoff is None else {"backoff": backoff}
     worker, job = await scene.leased(queue, attempts=9, **options)
     delays = []
     for _ in range(4):

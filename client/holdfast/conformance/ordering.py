@@ -9,7 +9,7 @@ from holdfast.wire.constants import CREDIT_MAX, SUBSCRIBED_QUEUES_MAX, ErrorCode
 theme = Theme("ordering", "Producer")
 check = theme.check
 
-DELAY_MS = 150
+DELAY_MS = 300
 
 
 async def run_all(worker: Speaker, queue: str, count: int) -> list[str]:
@@ -65,7 +65,8 @@ async def delay(scene: Scene) -> None:
     worker = await scene.worker(queue, credit=2)
     await scene.add(worker, queue, "later", delay_ms=DELAY_MS)
     job = await scene.job(worker, queue, "later")
-    worker.same("run_at_ms behind created_at_ms", job["run_at_ms"] - job["created_at_ms"], DELAY_MS)
+    later_ms = job["run_at_ms"] - job["created_at_ms"]
+    worker.expect(0 < later_ms <= DELAY_MS, "run_at_ms behind created_at_ms", job)
     await scene.add(worker, queue, "now")
     first, second = await worker.take_job(), await worker.take_job()
     worker.same("order", [first.id, second.id], ["now", "later"])

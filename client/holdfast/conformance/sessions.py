@@ -6,7 +6,7 @@ from holdfast.conformance.checks import Theme
 from holdfast.conformance.scene import NIL, Scene
 from holdfast.conformance.speaking import Speaker
 from holdfast.wire import messages as wire
-from holdfast.wire.constants import ErrorCode, ItemStatus, Op, State
+from holdfast.wire.constants import REQUEST_MAX, ErrorCode, ItemStatus, Op, State
 from holdfast.wire.ids import new_id
 
 theme = Theme("sessions", "Requests and sessions")
@@ -50,6 +50,23 @@ async def gaps(scene: Scene) -> None:
         await speaker.ask_items(one(queue, f"n{number}"))
     after = await scene.resume(speaker)
     after.same("resumed, last_request, last_refused", welcomed(after), (True, 2**53, 0))
+
+
+@check(
+    "beyond",
+    "A number beyond 2^63-1, or below 0, is refused, and hurts nobody.",
+    ErrorCode.BAD_REQUEST,
+)
+async def beyond(scene: Scene) -> None:
+    speaker, queue = await scene.enter(), scene.queue()
+    await speaker.ask_items(one(queue, "a"))
+    for number in (REQUEST_MAX + 1, 2**64 - 1, -1):
+        speaker.count_from(number - 1)
+        answer = await speaker.answered(await speaker.post(one(queue, "b")))
+        is_refused = getattr(answer, "code", 0) == ErrorCode.BAD_REQUEST
+        speaker.expect(is_refused, "ERROR 301 (BAD_REQUEST)", answer)
+    speaker.count_from(1)
+    await scene.add(speaker, queue, "c")
 
 
 @check("in-order", "Requests that change something are applied in the order they were sent in.")

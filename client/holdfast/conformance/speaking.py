@@ -68,7 +68,7 @@ def told(message: wire.Message | wire.MessageError) -> str:
 
 
 def shown_name(message: wire.Message) -> str:
-    return type(message).__name__.upper()
+    return wire.name_of(type(message))
 
 
 class Speaker:
@@ -279,6 +279,8 @@ class Speaker:
         result = await self.ask(message)
         came = [item[:2] for item in result] if isinstance(result, list) else result
         self.same("REPLY with", came, [list(pair) for pair in refused])
+        codes = [code for _, code in refused if code in ErrorCode._value2member_map_]
+        self.met.update(map(ErrorCode, codes))
         return list(result)
 
     async def refused(self, message: Any, code: ErrorCode) -> wire.Error:

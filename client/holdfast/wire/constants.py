@@ -30,6 +30,9 @@ QUEUE_NAME_LENGTH_MAX: Final = 128
 JOB_ID_LENGTH_MAX: Final = 128
 JOB_NAME_LENGTH_MAX: Final = 128
 SESSION_ID_LENGTH_MAX: Final = 64
+REQUEST_MAX: Final = 2**63 - 1
+"""The highest request number: the last one of each session is stored, and SQLite's integers have 64
+bits with a sign."""
 PRIORITY_MIN: Final = -(2**31)
 PRIORITY_MAX: Final = 2**31 - 1
 ATTEMPTS_MAX: Final = 1_000_000

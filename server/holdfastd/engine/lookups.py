@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from holdfastd.engine import commands
-from holdfastd.engine.changes import JobsById, Page
+from holdfastd.engine.changes import JobsById, Page, Read
 from holdfastd.engine.commands import Command, Held
 from holdfastd.engine.model import QueueKey
 from holdfastd.engine.partition import Found, Moment, Partition
@@ -82,7 +82,7 @@ class Lookups:
         parked = Parked(request, command)
         session.parked.append(parked)
 
-        def then(read: JobsById, page: Page, moment: Moment) -> None:
+        def then(read: Read, page: Page, moment: Moment) -> None:
             if parked.is_dropped:
                 return  # the connection went, and the parked commands with it
             parked.reads_left -= 1

@@ -14,13 +14,13 @@ What is not in memory is on disk as it was written last: reads never overlap wit
 `pipeline`), so memory first, then the answer of a read, is the truth.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import heappush
 from random import Random
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from holdfastd.engine.changes import AttemptRow, JobRow, Read
+from holdfastd.engine.changes import AttemptRow, JobRow, Page, Read
 from holdfastd.engine.events import EventRing, QueueEvent
 from holdfastd.engine.head import Head
 from holdfastd.engine.history import History
@@ -81,6 +81,8 @@ class EngineSettings:
 
 Found: TypeAlias = dict[tuple[QueueKey, str], Job]
 """Jobs that were read for a command, by queue and id."""
+Then: TypeAlias = Callable[[Any, Page, "Moment"], None]
+"""What goes on with the answer of a read, given the read and its page."""
 
 
 class EventNumber:
@@ -121,7 +123,7 @@ class Partition:
         self.ledger = Ledger(settings.own_stats_max, settings.task_series_max)
         self.history = History()
         self.delayed = Head(DELAYED_HEAD_JOBS_MAX, bytes_max=None)
-        self.wanted: dict[Read, Any] = {}
+        self.wanted: dict[Read, Then] = {}
         """Reads asked for since they were last collected, each with what goes on after it."""
         self.open = OpenBatch()
         self.sated: list[Session] = []
@@ -144,11 +146,16 @@ class Partition:
 
     # ---- reads -----------------------------------------------------------------------------
 
-    def want(self, read: Read, then: Any) -> None:
-        """Ask for a read; `then(read, page, moment)` goes on with its answer, after whoever asked
-        for the same before."""
+    def want(self, read: Read, then: Then) -> None:
+        """Ask for a read; `then` goes on with its answer, behind those who asked for it before."""
         before = self.wanted.get(read)
-        self.wanted[read] = then if before is None else _both(before, then)
+        if before is None:
+            self.wanted[read] = then
+        elif isinstance(before, _InTurn):
+            before.all.append(then)
+        else:
+            self.wanted[read] = in_turn = _InTurn(before)
+            in_turn.all.append(then)
 
     # ---- numbers ---------------------------------------------------------------------------
 
@@ -577,14 +584,16 @@ class Partition:
                 self.open.outputs.append(Show(connection, request, queue.key, job.id))
 
 
-def _both(first: Any, second: Any) -> Any:
-    """Two continuations of one read."""
+class _InTurn:
+    """The continuations of one read. A list and not one in the other: there may be thousands, of a
+    client that asks for one job again and again."""
 
-    def both(read: Any, page: Any, moment: Moment) -> None:
-        first(read, page, moment)
-        second(read, page, moment)
+    def __init__(self, first: Then):
+        self.all = [first]
 
-    return both
+    def __call__(self, read: Any, page: Page, moment: Moment) -> None:
+        for then in self.all:
+            then(read, page, moment)
 
 
 def _left_behind(job: Job) -> Job:

@@ -21,6 +21,8 @@ from holdfastd.store.base import JobCursor, Store
 
 PAGE_BYTES_MAX: Final = FRAME_BYTES_MAX // 2
 """A page is cut after the row that passes this, so that one more payload still fits the frame."""
+KEY_MAX: Final = 2**63 - 1
+"""Of a cursor: what SQLite's integers hold. The store would fail for more, and we with it."""
 READS_WAITING_MAX: Final = 10_000
 """Of all connections together; more are refused as BUSY."""
 
@@ -132,6 +134,6 @@ class Reader:
 def _cursor(after: list[Any] | None) -> JobCursor | None:
     if after is None:
         return None
-    if len(after) == 2 and all(type(key) is int for key in after):
+    if len(after) == 2 and all(type(key) is int and abs(key) <= KEY_MAX for key in after):
         return JobCursor(*after)
     raise Refusal(ErrorCode.BAD_REQUEST, "after must be what the page before gave as next")

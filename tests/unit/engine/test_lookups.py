@@ -160,3 +160,12 @@ def test_goodbye_waits_for_what_was_sent_before_it(driver: Driver) -> None:
     driver.flush()
     assert ids_on_disk(driver) == ["a", "b", "first", "x"]
     assert P not in driver.engine._partition.connections
+
+
+def test_a_job_may_be_asked_for_thousands_of_times_at_once(driver: Driver) -> None:
+    """All of it is one read; each command once ended in the call of the one before it, and one
+    client that waited for one job a thousand times ended the daemon (RecursionError)."""
+    driver.do(P, enqueue("a", is_generated=True))
+    numbers = [driver.do(P, commands.Explain("q", "none")) for _ in range(5_000)]
+    driver.flush()
+    assert {driver.refusals[P, number].refusal for number in numbers} == {Refusal.UNKNOWN_JOB}

@@ -149,7 +149,8 @@ def test_nothing_done_is_no_success() -> None:
 
 
 def test_an_action_that_has_not_begun_says_when_and_can_be_undone() -> None:
-    view = actions.view(action(state="pending", done=0, starts_at_ms=NOW_MS + 4_200), NOW_MS)
+    pending = action(state="pending", done=0, starts_at_ms=NOW_MS + 4_200, can_undo=True)
+    view = actions.view(pending, NOW_MS)
     assert view.title == "Retrying 1,217 jobs in 5 s"
     assert view.can_undo
     assert not view.is_over
