@@ -5,9 +5,7 @@ does. The clients are driven by adapters (`support.driven`); another one is one 
 """
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -18,20 +16,13 @@ from holdfast.wire.constants import ErrorCode, Op
 from support.driven import DRIVER, Asyncio, Blocking, Client, Foreign, Producer, Working
 from support.scripted import HELLO, WELCOME, Line, ScriptedServer, job
 
-JAVASCRIPT = Path(__file__).parents[2] / "examples" / "protocol-js"
-NEEDS_JAVASCRIPT = pytest.mark.skipif(
-    shutil.which("node") is None or not (JAVASCRIPT / "node_modules").is_dir(),
-    reason="needs node, and npm install in examples/protocol-js",
-)
-CLIENTS: dict[str, Client] = {
-    "blocking": Blocking(),
-    "asyncio": Asyncio(),
-    "javascript": Foreign("node", str(DRIVER), str(JAVASCRIPT)),
-}
+CLIENTS: dict[str, Client] = {"blocking": Blocking(), "asyncio": Asyncio()}
 
 
-@pytest.fixture(params=["blocking", "asyncio", pytest.param("javascript", marks=NEEDS_JAVASCRIPT)])
+@pytest.fixture(params=[*CLIENTS, "javascript"])
 def client(request: pytest.FixtureRequest) -> Client:
+    if request.param == "javascript":
+        return Foreign("node", str(DRIVER), str(request.getfixturevalue("example_in_javascript")))
     return CLIENTS[request.param]
 
 
