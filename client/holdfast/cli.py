@@ -571,7 +571,9 @@ def _attribute(target: str) -> Any:
     try:
         return getattr(importlib.import_module(named[1]), named[2])
     except (ImportError, AttributeError) as error:
-        raise MisuseError(f"{target} cannot be had: {error}") from error
+        raise MisuseError(
+            f"{target} cannot be had: {error}: name what can be imported here"
+        ) from error
 
 
 def _takes_nothing(function: Callable[..., Any]) -> bool:

@@ -12,6 +12,8 @@ HoldfastError
 └── JobFailed              a job that was waited for ended without a result; `job` is it
 """
 
+import os
+import re
 from typing import Any
 
 from holdfast.models import JobInfo
@@ -96,6 +98,14 @@ class JobFailed(HoldfastError):
         why = f": {last.type}: {last.message}" if last else ""
         how = f" ({job.reason})" if job.reason else ""
         super().__init__(f"job {job.id} in queue {job.queue} is {job.state}{how}{why}")
+
+
+def words_of(error: Exception) -> str:
+    """What went wrong with a connection. asyncio's own words have the address in them, and those of
+    a name with several addresses as often as it has."""
+    numbers = dict.fromkeys(re.findall(r"\[Errno (\d+)\]", str(error)))
+    known = ", ".join(os.strerror(int(number)) for number in numbers)
+    return known or getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def misuse(refusal: Refusal) -> MisuseError:

@@ -37,6 +37,7 @@ from holdfast.errors import (
     PeerError,
     Unreachable,
     refused,
+    words_of,
 )
 from holdfast.pending import OF_CONNECTION, REPEATABLE, Pending
 from holdfast.retry import connect_timeout_s, denied_delay_s, reconnect_delay_s
@@ -238,7 +239,8 @@ class Link:
             except (OSError, TimeoutError, PeerError, HoldfastError) as error:
                 failures += 1
                 timeouts += isinstance(error, TimeoutError)
-                self._note_lost(str(error) or type(error).__name__)
+                has_waited = isinstance(error, TimeoutError)  # for what is noted already
+                self._note_lost(self.last_error if has_waited else words_of(error))
                 if isinstance(error, AccessDenied):
                     self._denied = error
                 if isinstance(error, PeerError | AccessDenied | MisuseError):
@@ -281,6 +283,7 @@ class Link:
             except ssl.SSLError as error:
                 self._tls = None
                 raise tls_trouble(error, self.address) from error
+            self.last_error = "connected, but it says nothing: is it the port for clients?"
             try:
                 welcome = await connection.welcome
             except BaseException:

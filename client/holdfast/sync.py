@@ -4,6 +4,7 @@ Thread-safe and fork-safe. Every rule is in `holdfast.aio`; here is only the wai
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
@@ -243,4 +244,5 @@ def _iterate(items: Any) -> Iterator[Any]:
             except StopAsyncIteration:
                 return
     finally:
-        thread.call(items.aclose())
+        with suppress(RuntimeError):  # after Ctrl-C the cancelled anext is closing it already
+            thread.call(items.aclose())
