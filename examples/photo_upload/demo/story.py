@@ -127,8 +127,9 @@ async def busy_worker(photos: Queue) -> int:
 
 async def until_one_has_failed(mails: Queue) -> None:
     """A slow machine comes to its first mail late."""
-    while not (await mails.info()).get("since_start", {}).get("retries"):
-        await asyncio.sleep(0.1)
+    async for event in mails.events():
+        if event.kind == "retrying":
+            return
 
 
 async def show_progress(photos: Queue, mails: Queue) -> None:
