@@ -128,7 +128,7 @@ def of_queue() -> Iterator[str]:
 def of_job() -> Iterator[str]:
     yield from _class(aio.Job, "Job", blocking=holdfast.Job)
     yield from _fields(JobInfo)
-    for kind in (holdfast.JobError, holdfast.Explanation, holdfast.Event):
+    for kind in (holdfast.JobError, holdfast.Explanation, holdfast.Event, holdfast.Schedule):
         yield from (f"### {kind.__name__}", "", *_text(kind.__doc__))
         yield from _fields(kind)
 

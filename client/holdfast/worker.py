@@ -335,7 +335,7 @@ class Worker:
 def _names(queues: str | Sequence[str]) -> Sequence[str]:
     """One name or several; what is neither is refused as the name that it is not."""
     is_several = isinstance(queues, Sequence) and not isinstance(queues, str | bytes)
-    return queues if is_several else [queues]  # type: ignore[list-item]  # told apart above
+    return queues if is_several else [queues]  # type: ignore[list-item]  # told apart
 
 
 class _Run:

@@ -42,6 +42,7 @@ export class Producer {
 
   /** Adds all of `jobs` (`[name, data, options]` each), or none of them; resolves to their ids. */
   async addMany(jobs) {
+    if (jobs.length === 0) return [];
     const items = jobs.map(([name, data, options]) => item(name, data, options));
     await this.#session.request(Op.ENQUEUE, this.#queue, items, true); // what it tells of is jobs that were there before: as good as new
     return items.map(([id]) => idText(id));

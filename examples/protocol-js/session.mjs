@@ -176,7 +176,7 @@ export class Session extends EventEmitter {
 
   #refuse(number, code, message, details) {
     const error = new Refused(code, message, details);
-    if (number === null) throw error; // of the connection, which the server closes
+    if (!this.#isWelcome || closes(code)) throw error;
     const request = this.#unanswered.get(number);
     if (code === Code.DRAINING && request) request.wasRefused = true; // it goes to the server that comes next: nobody need see a restart
     else this.#settle(number, ({ reject }) => reject(error));
@@ -219,6 +219,9 @@ export class Session extends EventEmitter {
     );
   }
 }
+
+/** "Errors": these codes close the connection, as does whatever answers IDENTIFY. */
+const closes = (code) => code >= 100 && code <= 200;
 
 /** At or below last_request these were applied too, but we need what they answer. */
 const MUST_ASK_AGAIN = new Set([Op.ACK, Op.FAIL, Op.RELEASE, Op.WAIT, Op.GET]);

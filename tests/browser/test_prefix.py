@@ -1,6 +1,5 @@
 """The dashboard below a path of another site, in a browser: nothing leaves that path."""
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -34,7 +33,7 @@ async def test_scripts_dialogs_streams_and_keys_stay_below_the_path(
     async with visiting(browser, origin) as visit:
         page = visit.page
         await page.goto(f"{PREFIX}/queues/mail")
-        await expect(page.locator("[data-live=on]")).to_be_visible()
+        await expect(page.get_by_role("button", name="Theme")).to_be_visible()  # by a script
         await page.get_by_role("link", name="Pause").click()
         await page.get_by_role("dialog").get_by_role("button", name="Pause").click()
         await expect(page.locator("#toasts")).to_contain_text("mail is paused")
@@ -56,10 +55,5 @@ async def test_scripts_dialogs_streams_and_keys_stay_below_the_path(
         await expect(page.locator("#toasts")).to_contain_text("1 promoted")
         await page.locator("a.job-name").click()
         await expect(page).to_have_url(f"{origin}{PREFIX}/jobs/mail/m1")
-        await (
-            page.get_by_role("button", name=re.compile("More"))
-            .or_(page.get_by_text("More", exact=True))
-            .first.click()
-        )
         astray = [each for each in visit.requests if f" {origin}{PREFIX}/" not in each]
         assert astray == []

@@ -5,7 +5,7 @@ does. The clients are driven by adapters (`support.driven`); another one is one 
 """
 
 import asyncio
-import shutil
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,34 @@ from typing import Any
 import msgpack
 import pytest
 
+from holdfast import link, tcp
+from holdfast.link import Link
+from holdfast.pending import Pending
+from holdfast.tcp import TcpConnection
+from holdfast.uplink import Uplink
 from holdfast.wire import messages as wire
 from holdfast.wire.constants import ErrorCode, Op
-from support.driven import DRIVER, Asyncio, Blocking, Client, Foreign, Producer, Working
+from support import driven, javascript, scripted
+from support.driven import Asyncio, Blocking, Client, Foreign, Producer, Working
 from support.scripted import HELLO, WELCOME, Line, ScriptedServer, job
 
-JAVASCRIPT = Path(__file__).parents[2] / "examples" / "protocol-js"
-NEEDS_JAVASCRIPT = pytest.mark.skipif(
-    shutil.which("node") is None or not (JAVASCRIPT / "node_modules").is_dir(),
-    reason="needs node, and npm install in examples/protocol-js",
-)
-CLIENTS: dict[str, Client] = {
-    "blocking": Blocking(),
-    "asyncio": Asyncio(),
-    "javascript": Foreign("node", str(DRIVER), str(JAVASCRIPT)),
-}
+
+@pytest.fixture(scope="session")
+def javascript_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return javascript.install(tmp_path_factory.mktemp("protocol-js") / "example")
 
 
-@pytest.fixture(params=["blocking", "asyncio", pytest.param("javascript", marks=NEEDS_JAVASCRIPT)])
+@pytest.fixture(params=["blocking", "asyncio", "javascript"])
 def client(request: pytest.FixtureRequest) -> Client:
-    return CLIENTS[request.param]
+    """Each of our clients in turn. Another one is one more name here."""
+    match request.param:
+        case "blocking":
+            return Blocking()
+        case "asyncio":
+            return Asyncio()
+        case _:
+            example = request.getfixturevalue("javascript_example")
+            return Foreign("node", str(example / "driver.mjs"))
 
 
 @pytest.fixture
@@ -53,11 +61,15 @@ async def working(client: Client, server: ScriptedServer) -> AsyncIterator[Worki
     """A worker with two hands. A script that has not said goodbye to it does so here."""
     working = client.work(server.url, 2)
     yield working
+    await _end(server, working)
+
+
+async def _end(server: ScriptedServer, working: Working) -> None:
     working.let_go()
     working.stop()
-    said_goodbye = asyncio.ensure_future(_see_off(server))
+    seeing_off = asyncio.ensure_future(_see_off(server))
     await working.ended()
-    said_goodbye.cancel()
+    seeing_off.cancel()
 
 
 async def _see_off(server: ScriptedServer) -> None:
@@ -350,8 +362,8 @@ async def test_what_was_added_is_never_sent_again(
     enqueue = await line.hears(wire.Enqueue)
     line.cut()
     again = await server.let_in(resumed=True, last_request=enqueue.request)
-    assert (await adding).value == text_of(enqueue.items[0][0])
     await again.hears_nothing()
+    assert (await adding).value == text_of(enqueue.items[0][0])
 
 
 async def test_what_may_have_been_refused_is_sent_again_under_a_new_number(
@@ -660,3 +672,100 @@ async def test_heartbeats_come_in_time_whatever_a_handler_does(
         heartbeat = await line.hears(wire.Heartbeat)
         assert heartbeat.reports == []
         await line.reply(heartbeat, [])
+
+
+# ---- clients that break a rule -----------------------------------------------------------------
+
+
+def takes_all_for_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ENQUEUE that was applied is sent again."""
+    enter = TcpConnection._enter
+
+    def enter_wrongly(self: TcpConnection, welcome: wire.Welcome) -> None:
+        enter(self, wire.Welcome({**welcome.info, "last_refused": welcome.info["last_request"]}))
+
+    monkeypatch.setattr(TcpConnection, "_enter", enter_wrongly)
+
+
+def keeps_raw_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pending, "with_text_ids", lambda self: None)
+
+
+def begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each connection has a session of its own."""
+    identify = Link.identify
+
+    def identify_anew(self: Link, hello: wire.Hello) -> wire.Identify:
+        return wire.Identify({**identify(self, hello).info, "session": os.urandom(16).hex()})
+
+    monkeypatch.setattr(Link, "identify", identify_anew)
+
+
+def speaks_any_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "check_hello", lambda hello: None)
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "script"),
+    [
+        (takes_all_for_refused, test_what_was_added_is_never_sent_again),
+        (
+            keeps_raw_ids,
+            test_to_a_server_that_does_not_know_the_session_all_is_sent_again_with_ids_as_text,
+        ),
+        (begins_anew, test_what_was_not_applied_is_sent_again_as_it_was),
+        (speaks_any_version, test_a_server_of_another_version_is_left_and_that_is_told),
+    ],
+    ids=lambda value: value.__name__,
+)
+async def test_a_producer_that_breaks_a_rule_is_found_out(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, sabotage: Any, script: Any
+) -> None:
+    sabotage(monkeypatch)
+    producer = Asyncio().producer(server.url)
+    with pytest.raises(AssertionError):
+        await script(server, producer)
+    await producer.close()
+
+
+def names_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "LEASES_NAMED_MAX", 0)
+
+
+def forgets_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ACK whose answer is lost is taken for confirmed."""
+    monkeypatch.setattr(link, "REPEATABLE", ())
+
+
+def heeds_no_revoke(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Uplink, "_revoked", lambda self, items: None)
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "script", "arguments"),
+    [
+        (names_no_lease, test_a_worker_comes_back_with_its_leases_and_goes_on, (False,)),
+        (
+            forgets_answers,
+            test_an_ack_whose_answer_is_lost_is_sent_again_under_a_new_number,
+            (),
+        ),
+        (heeds_no_revoke, test_a_revoked_job_is_cancelled_and_not_answered, (1,)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_a_worker_that_breaks_a_rule_is_found_out(
+    server: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    sabotage: Any,
+    script: Any,
+    arguments: tuple[Any, ...],
+) -> None:
+    sabotage(monkeypatch)
+    monkeypatch.setattr(scripted, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(driven, "NOTE_S", 1.0)
+    working = Asyncio().work(server.url, 2)
+    with pytest.raises(AssertionError):
+        await script(server, working, *arguments)
+    monkeypatch.undo()
+    await _end(server, working)

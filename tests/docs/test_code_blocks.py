@@ -62,6 +62,7 @@ def test_blocks_of_javascript_can_be_parsed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # a page has many programs, and waits for what it says
 @pytest.mark.parametrize("name", RUN)
 def test_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
     text = (ROOT / name).read_text()
@@ -73,6 +74,7 @@ def test_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 import pytest
+from tools import site
 
 from holdfast.cli import cli as holdfast
 from holdfastd import daemon as exits
@@ -39,19 +40,19 @@ def dead_links(page: Path, text: str) -> list[str]:
     linked = re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)", text)
     for target, anchor in [*linked, *shown]:
         path = page.parent / target if target else page
-        if not path.exists() or (anchor and anchor not in anchors(path)):
+        if not path.is_file() or (anchor and anchor not in anchors(path)):
             dead.append(f"{target}#{anchor}")
     return dead
 
 
-LINKED: Final = [*FILES, *sorted(ROOT.glob("*.md")), ROOT / "examples/README.md"]
+LINKED: Final = sorted(path for path in site.reached() if path.suffix == ".md")
 
 
 @pytest.mark.parametrize("page", LINKED, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert dead_links(page, page.read_text()) == []
-    wrong = '[a](gone.md) [b](#gone) <img src="gone.png">'
-    assert dead_links(page, wrong) == ["gone.md#", "#gone", "gone.png#"]
+    wrong = '[a](gone.md) [b](#gone) <img src="gone.png"> [d](.)'
+    assert dead_links(page, wrong) == ["gone.md#", "#gone", ".#", "gone.png#"]
 
 
 def test_the_index_leads_to_every_page() -> None:

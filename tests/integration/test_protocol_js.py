@@ -329,10 +329,11 @@ async def test_a_worker_of_concurrency_one_runs_one_job_at_a_time_after_a_lost_p
         jobs = [await queue.add("hold") for _ in range(4)]
         await until(queue, active=1, waiting=3)
         proxy.cut()
-        for job in jobs:
-            await worker.says(did="start", id=job.id)
+        for count in range(1, len(jobs) + 1):
+            await worker.says_times(count, did="start")
             worker.tell("go")
-            assert await job.wait(10) == "held"
+            await worker.says_times(count, did="end")
+        assert [await job.wait(10) for job in jobs] == ["held"] * 4
     done = [line["did"] for line in worker.lines if line["did"] != "leave"]
     assert done == ["start", "end"] * 4
 

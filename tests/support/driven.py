@@ -2,7 +2,7 @@
 
 An adapter starts calls and does not wait for them, since the script plays the server meanwhile. A
 client of another language is driven by a program of its own that takes lines of JSON and answers
-with such (`Foreign`); `driver.mjs` is the one for examples/protocol-js.
+with such (`Foreign`); `protocol_js/driver.mjs` is the one for examples/protocol-js.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import contextlib
 import json
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import holdfast
@@ -140,10 +139,13 @@ class _Notes:
         self._loop.call_soon_threadsafe(self._changed.set)
 
     async def noted(self, note: str) -> None:
-        async with asyncio.timeout(NOTE_S):
-            while note not in self.notes:
-                self._changed.clear()
-                await self._changed.wait()
+        try:
+            async with asyncio.timeout(NOTE_S):
+                while note not in self.notes:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError(f"expected {note!r}, came {self.notes}") from None
 
 
 class _AsyncWorking(_Notes):
@@ -329,6 +331,3 @@ class Foreign:
 
     def work(self, url: str, concurrency: int) -> Working:
         return _ForeignWorking([*self._command, "work", url, str(concurrency)])
-
-
-DRIVER: Final = Path(__file__).with_name("driver.mjs")

@@ -129,11 +129,15 @@ class Program:
 
     async def says(self, **wanted: Any) -> dict[str, Any]:
         """The first line that has these, of those that are there and those to come."""
+        return (await self.says_times(1, **wanted))[0]
+
+    async def says_times(self, count: int, **wanted: Any) -> list[dict[str, Any]]:
+        """Wait for so many lines that have these."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                for line in self.lines:
-                    if wanted.items() <= line.items():
-                        return line
+                found = [line for line in self.lines if wanted.items() <= line.items()]
+                if len(found) >= count:
+                    return found
                 self.lines.append(json.loads(await self._line()))
 
     async def _line(self) -> bytes:

@@ -190,6 +190,14 @@ LIES: Final[dict[str, tuple[Lie, str]]] = {
         _sends(Op.LISTEN, lambda array: [*array[:3], None]),
         "events.resume",
     ),
+    "whoever skips does not": (
+        _sends(Op.SCHEDULE, lambda array: [*array[:6], {}]),
+        "schedules.overlap",
+    ),
+    "a paused schedule is due": (
+        _sends(Op.PAUSE_SCHEDULE, lambda array: [Op.RESUME_SCHEDULE, *array[1:]]),
+        "schedules.pause",
+    ),
     "UNLISTEN is only confirmed": (
         _sends(Op.UNLISTEN, lambda array: [Op.COUNTS, *array[1:]]),
         "events.unlisten",

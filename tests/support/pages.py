@@ -194,10 +194,11 @@ class PageRun:
 
     @property
     def _needs_a_daemon(self) -> bool:
-        texts = [command.text for block in self._blocks for command in _to_run(block)]
-        is_served = any("holdfastd serve" in text for text in texts)
-        has_python = any(block.language == "python" for block in self._blocks)
-        return not is_served and (has_python or bool(texts))
+        """One that is said to be `holdfast`'s, and is not started by the page."""
+        commands = [command.text for block in self._blocks for command in _to_run(block)]
+        programs = [block.text for block in self._blocks if block.language == "python"]
+        is_served = any("holdfastd serve" in text for text in commands)
+        return not is_served and any("holdfast" in text for text in [*commands, *programs])
 
     def run(self) -> None:
         """Raises Failed at the first that is not as the page says."""

@@ -15,6 +15,7 @@ from holdfast.conformance import (
     losing,
     ordering,
     reading,
+    schedules,
     sessions,
 )
 from holdfast.conformance.checks import Check
@@ -34,6 +35,7 @@ CHECKS: Final[list[Check]] = [
         administering,
         reading,
         events,
+        schedules,
         going_down,
     )
     for check in module.theme.checks

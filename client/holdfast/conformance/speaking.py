@@ -68,7 +68,7 @@ def told(message: wire.Message | wire.MessageError) -> str:
 
 
 def shown_name(message: wire.Message) -> str:
-    return type(message).__name__.upper()
+    return wire.name_of(type(message))
 
 
 class Speaker:

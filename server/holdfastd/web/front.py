@@ -10,6 +10,7 @@ from holdfastd.search.finder import Finder
 from holdfastd.store.base import Store
 from holdfastd.web.acting.acting import Acting
 from holdfastd.web.acting.noting import Noting
+from holdfastd.web.acting.scheduling import Scheduling
 from holdfastd.web.acting.upkeep import Machine, Upkeep
 from holdfastd.web.adding import Adding
 from holdfastd.web.api.assembly import Api
@@ -20,6 +21,7 @@ from holdfastd.web.live import Live
 from holdfastd.web.pages import assembly
 from holdfastd.web.pages.rendering import Look, Rendering
 from holdfastd.web.pages.site import Site
+from holdfastd.web.schedules import Timetable
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -78,8 +80,21 @@ class Front:
             self._acting,
         )
         adding = Adding(inside, guard, now_ms, payload_bytes_max)
+        timetable = Timetable(engine, board, guard, now_ms)
+        scheduling = Scheduling(engine, inside, guard, noting, payload_bytes_max, now_ms, new_id)
         self._api = Api(
-            engine, store, inside, board, self._acting, adding, upkeep, guard, now_ms, prefix
+            engine,
+            store,
+            inside,
+            board,
+            self._acting,
+            adding,
+            timetable,
+            scheduling,
+            upkeep,
+            guard,
+            now_ms,
+            prefix,
         )
         assets = Assets()
         site = Site(
@@ -87,6 +102,8 @@ class Front:
             guard,
             self._acting,
             adding,
+            timetable,
+            scheduling,
             upkeep,
             Rendering(assets, now_ms, look, prefix),
             self._live,

@@ -5,6 +5,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import pytest
+from cronsim import CronSim
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -266,7 +267,7 @@ def test_a_pattern_without_words_stands_for_itself(monkeypatch: pytest.MonkeyPat
     def speechless(self: object) -> str:
         raise ValueError("L")
 
-    monkeypatch.setattr(recurrence.CronSim, "explain", speechless)
+    monkeypatch.setattr(CronSim, "explain", speechless)
     assert in_words(Cron("1 2 L * *", "UTC")) == "1 2 L * *, UTC"
 
 

@@ -9,6 +9,7 @@ from holdfastd.engine.broker import Engine
 from holdfastd.inside import Inside
 from holdfastd.store.base import Store
 from holdfastd.web.acting.acting import Acting
+from holdfastd.web.acting.scheduling import Scheduling
 from holdfastd.web.acting.upkeep import Upkeep
 from holdfastd.web.adding import Adding
 from holdfastd.web.api import openapi
@@ -18,9 +19,11 @@ from holdfastd.web.api.keeping import Keeping
 from holdfastd.web.api.operation import Call, Operation, routes, said
 from holdfastd.web.api.queues import Queues
 from holdfastd.web.api.rest import Actions, Server, Workers
+from holdfastd.web.api.schedules import Schedules
 from holdfastd.web.api.streams import Streams
 from holdfastd.web.board import Board
 from holdfastd.web.guard import Guard
+from holdfastd.web.schedules import Timetable
 
 
 class Api:
@@ -34,6 +37,8 @@ class Api:
         board: Board,
         acting: Acting,
         adding: Adding,
+        timetable: Timetable,
+        scheduling: Scheduling,
         upkeep: Upkeep,
         guard: Guard,
         now_ms: Callable[[], int],
@@ -45,6 +50,7 @@ class Api:
         parts = (
             Queues(board, acting),
             JobsApi(engine, store, inside, board, acting, adding, guard, self._held),
+            Schedules(timetable, scheduling),
             Streams(inside, board, guard, self._held),
             Actions(board, acting),
             Workers(board, acting, guard),

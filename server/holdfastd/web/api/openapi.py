@@ -20,7 +20,7 @@ _ERRORS: Final = {
     "400": "What was asked is wrong; `message` names the field.",
     "401": "No key, or one that is not good.",
     "403": "This key may not.",
-    "404": "There is no such queue, job, worker or action.",
+    "404": "There is no such queue, job, schedule, worker or action.",
     "409": "It is not, or no longer, in the state for that.",
     "413": "It is too large.",
     "415": "The body is not JSON.",

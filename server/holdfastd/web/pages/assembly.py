@@ -23,8 +23,10 @@ from holdfastd.web.pages.job import JobPage
 from holdfastd.web.pages.jobs import JobsPages
 from holdfastd.web.pages.keeping import Keeping
 from holdfastd.web.pages.overview import Overview
+from holdfastd.web.pages.planning import Planning
 from holdfastd.web.pages.queue import Queue
 from holdfastd.web.pages.queues import Queues
+from holdfastd.web.pages.schedules import Schedules
 from holdfastd.web.pages.server import Server
 from holdfastd.web.pages.site import Site
 from holdfastd.web.pages.sparks import Sparks
@@ -52,6 +54,8 @@ def routes(site: Site, assets: Assets, monotonic: Callable[[], float]) -> list[B
         Queues(site, sparks),
         Queue(site, past),
         Workers(site),
+        Planning(site),
+        Schedules(site),
         past,
         Server(site),
         Controlling(site),

@@ -50,6 +50,10 @@ class Templates(BaseLoader):
         return self._ADDRESS.sub(lambda found: found[1] + self._prefix, source), path, is_fresh
 
 
+_MACROS: Final = {"ui": "ui.html", "parts": "jobs_ui.html", "timed": "schedule_ui.html"}
+"""By the name under which every template has them; a block that is sent alone has no imports."""
+
+
 class Look(NamedTuple):
     """What an operator chose for all pages."""
 
@@ -101,6 +105,7 @@ class Rendering:
             page_url=words.page_url,
             job_url=jobrefs.job_url,
             job_ref=jobrefs.job_ref,
+            schedule_url=jobrefs.schedule_url,
             term=terms.term,
         )
         self._environment.filters.update(
@@ -122,7 +127,7 @@ class Rendering:
             limits=views.limits,
             retention=views.retention,
         )
-        for name, template in (("ui", "ui.html"), ("parts", "jobs_ui.html")):
+        for name, template in _MACROS.items():
             self._environment.globals[name] = self._environment.get_template(template).module
 
     async def page(

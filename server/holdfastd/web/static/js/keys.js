@@ -4,7 +4,7 @@ import { toggleLive } from "./live.js";
 import { nextTheme } from "./theme.js";
 import { showHelp } from "./dialogs.js";
 
-const PLACES = { o: "", j: "jobs", q: "queues", w: "workers", m: "metrics-history", s: "server" };
+const PLACES = { o: "", j: "jobs", q: "queues", s: "schedules", w: "workers", m: "metrics-history", d: "server" };
 const GO_MS = 1500;
 let goUntil = 0;
 

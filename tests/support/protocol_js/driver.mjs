@@ -1,13 +1,12 @@
-// Drives the client in examples/protocol-js for tests/support/driven.py (Foreign), in lines of JSON:
+// Drives the example's client for tests/support/driven.py (Foreign), in lines of JSON:
 //
-//     node driver.mjs DIRECTORY produce|work URL [CONCURRENCY]
+//     node driver.mjs produce|work URL [CONCURRENCY]
 
 import { createInterface } from "node:readline";
-import { pathToFileURL } from "node:url";
+import { Producer } from "./producer.mjs";
+import { Worker } from "./worker.mjs";
 
-const [directory, role, url, concurrency] = process.argv.slice(2);
-const { Producer } = await import(pathToFileURL(`${directory}/producer.mjs`));
-const { Worker } = await import(pathToFileURL(`${directory}/worker.mjs`));
+const [role, url, concurrency] = process.argv.slice(2);
 const tell = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 async function produce() {
