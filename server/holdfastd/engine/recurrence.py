@@ -22,7 +22,7 @@ EVERY_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 PATTERN_LENGTH_MAX: Final = 200
 """Of a cron pattern; all minutes of an hour one by one are 169 characters."""
 WORDS_KEPT: Final = 10_000
-"""They take 30 us to make, and lists of schedules want them; as many as there may be
+"""They take 40 us to make, and lists of schedules want them; as many as there may be
 schedules."""
 DUE_MS_MAX: Final = 253_402_300_799_999
 """The last millisecond of the year 9999, beyond which Python knows no dates."""
