@@ -199,7 +199,7 @@ def test_jobs_are_cancelled_and_can_be_put_back(queue: Any) -> None:
     first, second = queue.add("n"), queue.add("n", delay=3600)
     queue.cancel(first.id, second.id)
     assert queue.counts()["cancelled"] == 2
-    with pytest.raises(JobFailed, match=f"job {first.id} of work is cancelled$"):
+    with pytest.raises(JobFailed, match=f"job {first.id} in queue work is cancelled$"):
         first.wait(timeout=10)
     queue.retry(first.id, state="cancelled")
     with pytest.raises(Refused) as ended:
@@ -303,7 +303,7 @@ def test_events_are_numbered_and_can_be_resumed(queue: Any) -> None:
         ("n", None, {"id": ""}, "job id '' is not allowed"),
         ("n", None, {"priority": 2**31}, "priority must be a whole number from -2,147,483,648"),
         ("n", None, {"attempts": -1}, "attempts must be a whole number from 1"),
-        ("n", None, {"delay": -1}, "delay_ms must be a whole number from 0"),
+        ("n", None, {"delay": -1}, "delay must be 0 s to 3,650 days, not -1 s"),
         ("n", None, {"delay": "soon"}, "delay must be seconds or a timedelta, not 'soon'"),
         ("n", None, {"atempts": 3}, "unknown option 'atempts': did you mean attempts?"),
         ("n", None, {"delay": 1, "run_at": 1}, "delay_ms and run_at_ms exclude each other"),

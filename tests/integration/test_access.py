@@ -171,7 +171,7 @@ def test_a_wrong_key_is_an_error_of_the_command_line(closed: DaemonProcess, tmp_
     assert (good.returncode, good.stderr) == (0, "")
     missing = run("--key-file", str(tmp_path / "none"))
     assert missing.returncode == 2
-    assert "none cannot be read: No such file or directory" in missing.stderr
+    assert "none cannot be read (No such file or directory): name a file" in missing.stderr
 
 
 def another_key(daemon: DaemonProcess, *roles: Role) -> str:
