@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from holdfastd.engine.changes import AttemptRow, JobRow
 from holdfastd.engine.model import (
-    AttemptOutcome,
     Backoff,
     BackoffKind,
     FailReason,
@@ -87,17 +86,10 @@ def whole_job(
     }
 
 
-_OUTCOMES: Final = {
-    AttemptOutcome.FAILED: "failed",
-    AttemptOutcome.LOST: "lost",
-    AttemptOutcome.RELEASED: "released",
-}
-
-
 def _attempt(attempt: AttemptRow) -> dict[str, Any]:
     return {
         "attempt": attempt.attempt,
-        "outcome": _OUTCOMES[attempt.outcome],
+        "outcome": attempt.outcome.name.lower(),
         "started_at_ms": attempt.started_at_ms,
         "ended_at_ms": attempt.ended_at_ms,
         "type": attempt.error_type,
@@ -131,7 +123,7 @@ def _timeline(row: JobRow, attempts: Iterable[AttemptRow], worker: str) -> list[
         by = f"by {attempt.worker}" if attempt.worker else ""
         steps.append(_step(attempt.started_at_ms, "leased", attempt.attempt, by))
         text = ": ".join(part for part in (attempt.error_type, attempt.error_message) if part)
-        outcome = _OUTCOMES[attempt.outcome]
+        outcome = attempt.outcome.name.lower()
         steps.append(_step(attempt.ended_at_ms, outcome, attempt.attempt, text.split("\n")[0]))
     number = row.failures + row.crashes + 1
     if row.state is State.ACTIVE:
@@ -140,7 +132,7 @@ def _timeline(row: JobRow, attempts: Iterable[AttemptRow], worker: str) -> list[
     elif row.state is State.COMPLETED:
         steps.append(_step(row.started_at_ms, "leased", number))
         steps.append(_step(row.finished_at_ms, "completed", number))
-    elif row.state is State.CANCELLED:
+    elif row.state is State.CANCELLED and steps[-1]["event"] != "cancelled":
         steps.append(_step(row.finished_at_ms, "cancelled"))
     elif row.state is State.DELAYED:
         steps.append(_step(steps[-1]["at_ms"], "delayed"))
