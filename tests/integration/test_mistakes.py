@@ -29,8 +29,8 @@ from support.keys import new_key
 
 CLIS: Final = {"holdfast": client_cli, "holdfastd": daemon_cli}
 PAYLOAD_BYTES_MAX: Final = 1000
-CALL_S: Final = 2
-"""How long the client tries. Two of the mistakes take it whole."""
+CALL_S: Final = 4
+"""How long the client tries: two of the mistakes take it whole; a port with TLS looks for 2 s."""
 LINES_MAX: Final = 4
 """Click's own: how it is used, where help is, an empty one, what is wrong."""
 
