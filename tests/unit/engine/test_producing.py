@@ -1,10 +1,12 @@
-"""producing.py and events.py: waits, events, counts; who is told what, and what is bounded."""
+"""producing.py: jobs are added, waited for, listened to, counted."""
 
 import pytest
 
 from holdfastd.engine import commands, producing
-from holdfastd.engine.model import QueueSettings, Rate, State
-from holdfastd.engine.outputs import ItemRefusal, Refusal
+from holdfastd.engine.model import Keep, QueueSettings, Rate, Retention, State
+from holdfastd.engine.outputs import Answer, Refusal, Show
+from holdfastd.engine.producing import describe_stats
+from holdfastd.engine.stats import QueueStats
 from support.engine import START_MS, Driver, P, V, W, held_of, new_job
 
 ADDED, ACTIVE, PROGRESS, COMPLETED, FAILED, RETRYING, DELAYED, WAITING, LOST, REMOVED = range(1, 11)
@@ -18,6 +20,43 @@ def kinds(driver: Driver) -> list[int]:
 
 
 # ---- adding --------------------------------------------------------------------------------------
+
+
+def test_the_same_id_is_reported_as_existing_wherever_the_job_is(driver: Driver) -> None:
+    assert driver.add(P, "q", "a") == []
+    (existing,) = driver.add(P, "q", "a")  # on disk only
+    assert (existing.at, existing.state) == (0, State.WAITING)
+    items = list(enumerate([new_job("b"), new_job("b")]))
+    (twice,) = driver.ask(P, commands.Enqueue("q", items, []))
+    assert twice.at == 1
+    driver.do(P, commands.Enqueue("q", [(0, new_job("c"))], []))
+    (in_open_batch,) = driver.add(P, "q", "c")
+    assert in_open_batch.state == State.WAITING
+    assert driver.counts("q") == {"waiting": 3}
+
+
+def test_an_id_is_noticed_although_the_same_request_pushes_its_job_out_of_memory(
+    driver: Driver,
+) -> None:
+    driver.add(P, "q", "a")
+    urgent = [new_job(f"u{number}", priority=-1) for number in range(5)]
+    items = list(enumerate([*urgent, new_job("a")]))
+    (existing,) = driver.ask(P, commands.Enqueue("q", items, []))
+    assert existing.at == 5
+    assert driver.counts("q") == {"waiting": 6}
+
+
+def test_an_id_is_free_again_once_its_job_is_removed(driver: Driver) -> None:
+    driver.add(P, "q", "a")
+    driver.do(P, commands.Remove("q", ["a"], None))
+    assert driver.add(P, "q", "a") == []
+    assert driver.counts("q") == {"waiting": 1}
+    assert len(driver.disk.jobs) == 1
+
+
+def test_a_run_at_in_the_past_runs_at_once(driver: Driver) -> None:
+    driver.add(P, "q", "a", run_at_ms=5)
+    assert driver.counts("q") == {"waiting": 1}
 
 
 def test_what_was_refused_before_is_part_of_the_answer(driver: Driver) -> None:
@@ -42,6 +81,27 @@ def test_only_new_jobs_are_counted_as_accepted(driver: Driver) -> None:
 
 
 # ---- waiting for an end --------------------------------------------------------------------------
+
+
+def test_a_wait_is_answered_when_the_job_ends(driver: Driver) -> None:
+    item = driver.lease()
+    number = driver.do(P, commands.Wait("q", "a"))
+    driver.flush()
+    assert driver.shown == []
+    driver.ack(W, item)
+    assert not driver.engine.sessions["producer"].waits, "an answered wait counts no more"
+    assert [(show.connection, show.request, show.id) for show in driver.shown] == [(P, number, "a")]
+    driver.ask(P, commands.Wait("q", "a"))
+    assert len(driver.shown) == 2
+    assert driver.ask(P, commands.Wait("q", "nope")).refusal is Refusal.UNKNOWN_JOB
+
+
+def test_a_wait_ends_with_its_connection(driver: Driver) -> None:
+    item = driver.lease()
+    driver.do(P, commands.Wait("q", "a"))
+    driver.detach(P)
+    driver.ack(W, item)
+    assert driver.shown == []
 
 
 @pytest.mark.parametrize("end", ["completed", "failed", "crashed", "removed"])
@@ -107,6 +167,18 @@ def test_a_wait_for_a_job_of_an_unknown_queue_is_refused(driver: Driver) -> None
 # ---- events --------------------------------------------------------------------------------------
 
 
+def test_events_come_in_order_with_rising_numbers(driver: Driver) -> None:
+    answer = driver.ask(P, commands.Listen("q", None))
+    item = driver.lease(attempts=2)
+    driver.fail(W, item, credit=1)
+    (again,) = driver.take(W)
+    driver.ack(W, again)
+    kinds = [event.kind for event in driver.events]
+    assert kinds == [1, 2, 6, 2, 4, 11]  # added, active, retrying, active, completed, drained
+    numbers = [event.number for event in driver.events]
+    assert numbers == list(range(answer["last"] + 1, answer["last"] + 7))
+
+
 def test_every_turn_of_a_jobs_life_is_an_event(driver: Driver) -> None:
     driver.ask(P, commands.Listen("q", None))
     item = driver.lease(attempts=3)
@@ -138,13 +210,6 @@ def test_the_last_end_of_a_queue_is_followed_by_drained(driver: Driver) -> None:
     assert kinds(driver) == [ADDED, ACTIVE, FAILED, DRAINED]
     driver.ask(P, commands.Retry("q", ["a"], None))
     assert kinds(driver) == [WAITING]
-
-
-def test_pause_and_resume_are_told_once(driver: Driver) -> None:
-    driver.ask(P, commands.Listen("q", None))
-    for command in (commands.Pause("q"), commands.Pause("q"), commands.Resume("q")):
-        driver.ask(P, command)
-    assert kinds(driver) == [PAUSED, RESUMED]
 
 
 def test_a_delayed_job_is_added_with_the_instant_of_its_run(driver: Driver) -> None:
@@ -199,6 +264,36 @@ def test_a_listener_hears_of_a_queue_that_was_obliterated_and_came_back(driver: 
 # ---- counts --------------------------------------------------------------------------------------
 
 
+def test_counts_describe_a_queue(driver: Driver) -> None:
+    driver.add(P, "q", "a")
+    driver.add(P, "r", "a")
+    found = dict(driver.ask(P, commands.Counts(None, None, 1)))
+    assert list(found) == ["q"]
+    assert (found["q"]["waiting"], found["q"]["paused"], found["q"]["workers"]) == (1, False, 0)
+    assert [name for name, _ in driver.ask(P, commands.Counts(None, "q", 9))] == ["r"]
+
+
+def test_counts_tell_what_has_happened_since_the_start_whatever_was_removed(
+    driver: Driver,
+) -> None:
+    for id in ("a", "b", "c"):
+        lease = driver.lease(id, attempts=2 if id == "b" else 1)
+        if id == "a":
+            driver.ack(W, held_of(lease))
+        else:
+            driver.fail(W, held_of(lease))
+    driver.ask(P, commands.Remove("q", ["a"], None))
+    ((_, found),) = driver.ask(P, commands.Counts("q", None, 1))
+    assert found["completed"] == 0
+    assert found["since_start"] == {
+        "added": 3,
+        "completed": 1,
+        "failed": 1,
+        "retries": 1,
+        "lost": 0,
+    }
+
+
 def test_counts_tell_the_settings_as_configure_takes_them(driver: Driver) -> None:
     driver.ask(P, commands.Configure("q", QueueSettings(5, Rate(10, 1000, 2))))
     ((_, shown),) = driver.ask(P, commands.Counts("q", None, 1))
@@ -215,55 +310,122 @@ def test_counts_are_those_of_the_commands_before_them(driver: Driver) -> None:
     assert (shown["completed"], shown["waiting"], shown["active"]) == (1, 1, 0)
 
 
-# ---- people --------------------------------------------------------------------------------------
+# ---- what is counted and said --------------------------------------------------------------------
 
 
-def test_each_refusal_says_in_which_state_the_job_is(driver: Driver) -> None:
-    driver.lease()
-    driver.add(P, "q", "w")
-    asked = {
-        commands.Promote: commands.Promote("q", ["w"]),
-        commands.Retry: commands.Retry("q", ["w"], None),
-    }
-    for command in asked.values():
-        (refused,) = driver.ask(P, command)
-        assert isinstance(refused, ItemRefusal)
-        assert (refused.refusal, "waiting" in refused.message) == (Refusal.WRONG_STATE, True)
-    (refused,) = driver.ask(P, commands.Change("q", ["a"], 5, None, None, None))
-    assert refused.refusal is Refusal.WRONG_STATE
-    (refused,) = driver.ask(P, commands.Change("q", ["w"], 5, None, None, State.DELAYED))
-    assert "waiting by now, not delayed" in refused.message
-    refuse = driver.ask(P, commands.Change("nope", ["w"], 5, None, None, None))
-    assert refuse.refusal is Refusal.UNKNOWN_QUEUE
-    assert driver.ask(P, commands.Retry("nope", ["w"], None)).refusal is Refusal.UNKNOWN_QUEUE
+def test_jobs_that_were_not_taken_are_counted_with_their_queue_or_the_others(
+    driver: Driver,
+) -> None:
+    driver.ask(P, commands.Enqueue("new", [], [[0, 305, "no"], [1, 305, "no"]]))
+    assert (driver.engine.ledger.other.rejected, driver.engine.queues) == (2, {})
+    driver.add(P, "q", "a")
+    driver.ask(P, commands.Enqueue("q", [(1, new_job("b"))], [[0, 305, "no"]]))
+    stats = driver.engine.queues["q"].stats
+    assert (stats.rejected, stats.accepted) == (1, 2)
+    assert driver.engine.ledger.other.rejected == 2
 
 
-def test_a_changed_priority_of_a_delayed_job_holds_when_it_is_due(driver: Driver) -> None:
-    driver.add(P, "q", "late", run_at_ms=START_MS + 1_000)
-    driver.add(P, "q", "b", "c")
-    driver.ask(P, commands.Change("q", ["late"], None, True, None, None))
-    driver.ask(
-        P, commands.Change("q", ["c"], -1, None, 5, None)
-    )  # an instant in the past: as it is
-    driver.pass_time(1)
-    driver.subscribe(W, "q", credit=9)
-    assert [item[2] for item in driver.take(W)] == ["c", "late", "b"]
+def test_a_job_is_counted_in_its_minute_by_its_name(driver: Driver) -> None:
+    driver.add(P, "q", "a", "b")
+    driver.add(P, "q", "b")
+    assert driver.engine.queues["q"].tallies["work"].added == 2
 
 
-def test_a_job_that_is_postponed_again_waits_for_the_later_instant(driver: Driver) -> None:
-    driver.add(P, "q", "a", run_at_ms=START_MS + 1_000)
-    driver.ask(P, commands.Change("q", ["a"], None, None, START_MS + 5_000, State.DELAYED))
-    driver.pass_time(4.9)
-    assert driver.counts("q") == {"delayed": 1}
-    driver.pass_time(0.1)
-    assert driver.counts("q") == {"waiting": 1}
-
-
-def test_a_refusal_to_a_connection_that_has_gone_is_not_said(driver: Driver) -> None:
-    driver.add(P, "q", "first", "x")
-    driver.add(P, "r", "first")
-    driver.do(P, commands.Obliterate("q", False))
-    driver.do(P, commands.Detach(), 0)
-    driver.outputs.clear()
+def test_a_wait_that_is_refused_says_why(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = driver.ask(P, commands.Wait("q", "a"))
+    assert refused.message == "no job a in queue q"
+    monkeypatch.setattr(producing, "WAITS_PER_SESSION_MAX", 1)
+    driver.add(P, "q", "a")
+    driver.do(P, commands.Wait("q", "a"))
     driver.flush()
-    assert driver.outputs == []
+    refused = driver.ask(P, commands.Wait("q", "a"))
+    assert refused.message == "this session has 1 waits open already"
+
+
+def test_a_wait_is_noted_with_its_session_and_its_queue(driver: Driver) -> None:
+    driver.add(P, "q", "a")
+    numbers = [driver.do(P, commands.Wait("q", "a")) for _ in range(2)]
+    driver.flush()
+    session = driver.engine.sessions["producer"]
+    assert (session.waits, session.wait_count) == ({("q", "a"): None}, 2)
+    assert driver.engine.queues["q"].waits == {"a": [(P, number) for number in numbers]}
+
+
+def test_a_wait_for_what_has_ended_is_shown_at_once_and_not_kept(driver: Driver) -> None:
+    driver.ack(W, driver.lease())
+    number = driver.do(P, commands.Wait("q", "a"))
+    driver.flush()
+    queue = driver.engine.queues["q"]
+    assert driver.shown == [Show(P, number, queue.key, "a")]
+    assert (queue.waits, driver.engine.sessions["producer"].wait_count) == ({}, 0)
+
+
+def test_a_queue_that_is_listened_to_is_made_and_noted(driver: Driver) -> None:
+    driver.ask(P, commands.Listen("q", None))
+    queue = driver.engine.queues["q"]
+    assert list(queue.listeners) == [P]
+    assert driver.engine.sessions["producer"].listens == {"q": None}
+    driver.ask(P, commands.Unlisten("q"))
+    assert (queue.listeners, driver.engine.sessions["producer"].listens) == ({}, {})
+
+
+def test_a_listener_with_nothing_to_catch_up_gets_its_answer_alone(driver: Driver) -> None:
+    last = driver.ask(P, commands.Listen("q", None))["last"]
+    driver.outputs.clear()
+    number = driver.do(P, commands.Listen("q", last))
+    driver.flush()
+    assert driver.outputs == [Answer(P, number, {"missed": False, "last": last})]
+
+
+def test_a_queue_is_described_in_full(driver: Driver) -> None:
+    keep = Retention(Keep(1, 2), Keep(3, None), Keep(None, 4))
+    driver.ask(P, commands.Configure("q", QueueSettings(5, None, keep)))
+    driver.subscribe(W, "q", credit=1)
+    driver.add(P, "q", "a", "b", "c", attempts=2)
+    driver.add(P, "q", "later", run_at_ms=START_MS + 60_000)
+    driver.ask(P, commands.Pause("q"))
+    driver.ask(P, commands.Cancel("q", ["c"], None))
+    ((name, found),) = driver.ask(P, commands.Counts("q", None, 1))
+    assert (name, found) == (
+        "q",
+        {
+            "waiting": 1,
+            "delayed": 1,
+            "active": 1,
+            "blocked": 0,
+            "completed": 0,
+            "failed": 0,
+            "cancelled": 1,
+            "paused": True,
+            "workers": 1,
+            "settings": {
+                "concurrency": 5,
+                "rate": None,
+                "retention": {
+                    "completed": {"age_ms": 1, "count": 2},
+                    "failed": {"age_ms": 3, "count": None},
+                    "cancelled": {"age_ms": None, "count": 4},
+                },
+            },
+            "since_start": {"added": 4, "completed": 0, "failed": 0, "retries": 0, "lost": 0},
+        },
+    )
+
+
+def test_what_has_happened_is_told_by_what_it_was() -> None:
+    stats = QueueStats(accepted=1, completed=2, jobs_failed=3, retries=4, attempts_lost=5)
+    told = {"added": 1, "completed": 2, "failed": 3, "retries": 4, "lost": 5}
+    assert describe_stats(stats) == told
+
+
+def test_a_listing_has_the_queues_one_may_see_by_name(driver: Driver) -> None:
+    for name in ("c", "a", "b"):
+        driver.ask(P, commands.Pause(name))
+
+    def names(command: commands.Counts) -> list[str]:
+        return [name for name, _ in driver.ask(P, command)]
+
+    assert names(commands.Counts(None, None, 9)) == ["a", "b", "c"]
+    assert names(commands.Counts(None, None, 2)) == ["a", "b"]
+    assert names(commands.Counts(None, "a", 9)) == ["b", "c"]
+    assert names(commands.Counts(None, None, 9, lambda name: name != "b")) == ["a", "c"]
