@@ -633,27 +633,23 @@ class Engine:
     # ---- answers ------------------------------------------------------------------------------
 
     def _answer(self, session: Session, request: int, result: Any) -> None:
-        if session.connection is not None:
-            self._partition.open.outputs.append(Answer(session.connection, request, result))
+        self._partition.open.outputs.append(Answer(_connection_of(session), request, result))
 
     def _answer_items(self, session: Session, request: int, items: list[Any]) -> None:
-        if session.connection is not None:
-            self._partition.open.outputs.append(AnswerItems(session.connection, request, items))
+        self._partition.open.outputs.append(AnswerItems(_connection_of(session), request, items))
 
     def _answer_later(self, session: Session, request: int) -> Callable[[int], None]:
-        connection = session.connection
+        connection = _connection_of(session)
 
         def done(count: int) -> None:
-            if connection is not None and session.connection == connection:
+            if session.connection == connection:
                 self._partition.open.outputs.append(Answer(connection, request, count))
 
         return done
 
     def _refuse(self, session: Session, request: int, refusal: Refusal, message: str) -> None:
-        if session.connection is not None:
-            self._partition.open.outputs.append(
-                Refuse(session.connection, request, refusal, message)
-            )
+        connection = _connection_of(session)
+        self._partition.open.outputs.append(Refuse(connection, request, refusal, message))
 
     def _queue_of(self, session: Session, request: int, command: Any) -> QueueState | None:
         """The one that the command names; None = there is none, and it was refused."""
@@ -813,6 +809,11 @@ class Engine:
     @property
     def lease_count(self) -> int:
         return len(self._partition.leases)
+
+
+def _connection_of(session: Session) -> int:
+    assert session.connection is not None, "its commands are dropped with its connection"
+    return session.connection
 
 
 def _both(first: Any, second: Any) -> Any:

@@ -604,3 +604,13 @@ def test_a_promoted_job_goes_behind_and_one_that_is_lifo_in_front(driver: Driver
     driver.ask(P, commands.Promote("q", ["late", "first"]))
     driver.subscribe(W, "q", credit=9)
     assert ids_of(driver.take(W)) == ["first", "b", "c", "late"]
+
+
+def test_a_delayed_job_that_is_changed_to_an_instant_in_the_past_waits_at_once(
+    driver: Driver,
+) -> None:
+    driver.add(P, "q", "a", run_at_ms=START_MS + 60_000)
+    driver.ask(P, commands.Change("q", ["a"], None, None, START_MS, None))
+    assert driver.counts("q") == {"waiting": 1}
+    assert driver.ask(P, commands.Change("q", ["a"], None, None, START_MS, None)) == []
+    assert driver.counts("q") == {"waiting": 1}

@@ -399,3 +399,15 @@ def test_a_stopped_worker_is_told_once_and_quiet_ones_are_stored(driver: Driver)
     stop(driver)
     assert worker_of(driver).is_stopping
     assert stops(driver) == [W]
+
+
+def test_a_worker_whose_jobs_have_all_ended_is_watched_again_with_the_next(
+    driver: Driver,
+) -> None:
+    driver.ack(W, driver.lease())
+    driver.pass_time(LEASE_S + 1)
+    assert driver.engine.sessions["worker"].watched_at is None
+    driver.beat(W)
+    driver.lease("b")
+    driver.pass_time(LEASE_S + 1)
+    assert driver.row("b").crashes == 1

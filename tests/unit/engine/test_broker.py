@@ -6,10 +6,12 @@ moment when it is applied. Queue q has no worker here, so it keeps one job in me
 
 import pytest
 
-from holdfastd.engine import commands
-from holdfastd.engine.model import QueueKey, QueueSettings, Rate, SessionKey, State
+from holdfastd.engine import commands, dispatch, sweeping
+from holdfastd.engine.broker import HOUSEKEEPING_S
+from holdfastd.engine.model import Keep, QueueKey, QueueSettings, Rate, Retention, SessionKey, State
 from holdfastd.engine.outputs import ItemExisting, Refusal
-from support.engine import START_MS, Driver, P, V, W, held_of, ids_of, new_job, numbered
+from holdfastd.engine.partition import job_of_row
+from support.engine import SMALL_HEAD, START_MS, Driver, P, V, W, held_of, ids_of, new_job, numbered
 
 
 @pytest.fixture
@@ -451,3 +453,187 @@ def test_a_finished_daemon_writes_its_minute_unless_the_disk_is_full(driver: Dri
     assert refused.message == "the server is going down: connect again and send it again"
     driver.engine.finish(driver.moment)
     assert driver.engine.wants_reads
+
+
+def test_a_wait_credit_and_hold_are_passed_on(driver: Driver) -> None:
+    driver.subscribe(W, "q", credit=0)
+    driver.do(W, commands.Hold(is_held=True), 0)
+    driver.do(W, commands.Credit(1), 0)
+    driver.add(P, "q", "a")
+    number = driver.do(P, commands.Wait("q", "a"))
+    driver.flush()
+    assert driver.take(W) == []
+    driver.do(W, commands.Hold(is_held=False), 0)
+    driver.flush()
+    (item,) = driver.take(W)
+    driver.ack(W, item)
+    assert [show.request for show in driver.shown] == [number]
+
+
+def test_an_extend_and_a_heartbeat_renew_and_say_what_is_lost(driver: Driver) -> None:
+    item = driver.lease()
+    for command in (commands.Extend([held_of(item)]), commands.Heartbeat([])):
+        driver.pass_time(29)
+        assert driver.ask(W, command) == []
+    driver.pass_time(29)
+    assert driver.counts("q") == {"active": 1}
+    driver.pass_time(2)
+    (refused,) = driver.ask(W, commands.Extend([held_of(item)]))
+    assert refused.refusal is Refusal.LEASE_LOST
+
+
+def test_an_explanation_is_answered_as_a_map(driver: Driver) -> None:
+    driver.add(P, "q", "a")
+    found = driver.ask(P, commands.Explain("q", "a"))
+    assert found.keys() == {"code", "text", "details"}
+
+
+def test_an_edit_is_refused_as_a_whole(driver: Driver) -> None:
+    driver.lease()
+    refused = driver.ask(P, commands.Edit("q", "a", b"x", None))
+    assert (refused.refusal, refused.message) == (
+        Refusal.WRONG_STATE,
+        "job a is active: only a waiting one is edited",
+    )
+
+
+def test_commands_of_a_connection_that_is_not_attached_change_nothing(driver: Driver) -> None:
+    driver.do(99, commands.Pause("q"))
+    assert (driver.engine.queues, driver.engine.has_open_batch) == ({}, False)
+
+
+@pytest.mark.parametrize("how", ["ack", "fail", "cancel"])
+def test_what_ends_jobs_prunes_what_is_too_much(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(sweeping, "PRUNE_SLACK_JOBS", 1)
+    keep = Keep(None, 0)
+    settings = QueueSettings(retention=Retention(keep, keep, keep))
+    driver.ask(P, commands.Configure("q", settings))
+    driver.subscribe(W, "q", credit=2)
+    driver.add(P, "q", "a", "b")
+    error = commands.AttemptError("E", "m", "t")
+    items = driver.take(W)
+    if how == "ack":
+        driver.ack(W, *items)
+    elif how == "fail":
+        driver.ask(W, commands.Fail([(held_of(item), error, None) for item in items], 0))
+    else:
+        driver.ask(P, commands.Cancel("q", ["a", "b"], None))
+    assert driver.counts("q") == {}
+    stranger = commands.Held(items[0][0], "gone", "a")
+    (refused,) = driver.ask(W, commands.Ack([(stranger, None)], 0))
+    assert refused.refusal is Refusal.LEASE_LOST
+
+
+# ---- when it wants to be called ------------------------------------------------------------------
+
+
+def test_an_idle_engine_wants_to_be_called_for_its_housekeeping(driver: Driver) -> None:
+    assert driver.engine.next_tick_s(driver.moment) == HOUSEKEEPING_S
+    driver.pass_time(10)
+    assert driver.engine.next_tick_s(driver.moment) == HOUSEKEEPING_S - 10
+
+
+def test_a_delayed_job_is_due_at_its_instant(driver: Driver) -> None:
+    driver.add(P, "q", "a", run_at_ms=START_MS + 3_500)
+    assert driver.engine.next_tick_s(driver.moment) == 3.5
+    driver.now_ms += 10_000
+    assert driver.engine.next_tick_s(driver.moment) == 0
+
+
+def test_a_worker_that_was_pushed_enough_has_the_rest_at_once(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "PUSH_BYTES_MAX", 1)
+    driver.subscribe(W, "q", credit=9)
+    driver.do(P, enqueue("a", "b", is_generated=True))
+    driver.write()
+    assert ids_of(driver.take(W)) == ["a"]
+    assert driver.engine.next_tick_s(driver.moment) == 0
+
+
+def test_while_the_disk_is_full_no_history_is_due(driver: Driver) -> None:
+    driver.add(P, "q", "a")
+    driver.now_ms += 3_600_000
+    assert driver.engine.next_tick_s(driver.moment) == 0
+    driver.engine.refuses_jobs = Refusal.DISK_FULL
+    assert driver.engine.next_tick_s(driver.moment) == HOUSEKEEPING_S
+
+
+def test_time_that_is_forgiven_and_a_clock_that_is_not_believed(driver: Driver) -> None:
+    driver.lease()
+    driver.now_ms += 3_600_000
+    driver.monotonic += 3_600
+    driver.engine.forgive(driver.moment)
+    driver.engine.distrust(driver.moment)
+    driver.flush()
+    assert driver.counts("q") == {"active": 1}
+    assert not driver.engine._partition.trusts_age(60_000, driver.moment)
+
+
+# ---- delayed jobs beyond the horizon -------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_heads")
+def test_delayed_jobs_are_read_as_they_come_due_after_a_restart_too() -> None:
+    driver = Driver()
+    driver.attach(P, "producer")
+    for number in reversed(range(4 * SMALL_HEAD)):
+        driver.add(P, "q", f"j{number:03}", run_at_ms=START_MS + 1_000 * (number + 1))
+    driver.start()
+    driver.attach(W, "worker")
+    driver.subscribe(W, "q", credit=100)
+    for id in numbered(4 * SMALL_HEAD):
+        driver.beat(W)
+        driver.pass_time(1)
+        assert ids_of(driver.take(W)) == [id]
+
+
+@pytest.mark.usefixtures("small_heads")
+def test_a_page_of_delayed_jobs_that_was_overtaken_by_a_cut_is_read_again() -> None:
+    driver = Driver()
+    driver.attach(P, "producer")
+    driver.add(P, "q", *numbered(6), run_at_ms=START_MS + 9_000)
+    driver.start()
+    driver.begin_read()
+    driver.engine._partition.delayed.horizon = (START_MS, 0)  # as a cut leaves it
+    driver.end_read()
+    driver.flush()
+    driver.attach(W, "worker")
+    driver.subscribe(W, "q", credit=100)
+    driver.pass_time(9)
+    assert ids_of(driver.take(W)) == numbered(6)
+
+
+@pytest.mark.usefixtures("small_heads")
+def test_delayed_jobs_that_changed_while_their_page_was_read_are_where_they_belong() -> None:
+    driver = Driver()
+    driver.attach(P, "producer")
+    driver.add(P, "q", *numbered(3), run_at_ms=START_MS + 9_000)
+    driver.start()
+    driver.begin_read()
+    engine, moment = driver.engine, driver.moment
+    engine.attach(P, commands.Attach("producer", "", (), {}), moment)
+    found = {row.id: job_of_row(row) for row in driver.rows()}
+    session, at_ms = engine.sessions["producer"], START_MS + 5_000
+    for number, (id, run_at_ms) in enumerate((("j000", 0), ("j001", at_ms)), 900):
+        change = commands.Change("q", [id], None, None, run_at_ms, None)
+        key = engine.queues["q"].key
+        engine._execute(session, number, change, {(key, id): found[id]}, moment)
+    driver.do(P, enqueue_at("soon", START_MS + 1_000), 910)
+    driver.end_read()
+    driver.flush()
+    assert driver.counts("q") == {"waiting": 1, "delayed": 3}
+    driver.attach(W, "worker")
+    driver.subscribe(W, "q", credit=100)
+    order = ids_of(driver.take(W))
+    for _ in range(9):
+        driver.beat(W)
+        driver.pass_time(1)
+        order += ids_of(driver.take(W))
+    assert order == ["j000", "soon", "j001", "j002"]
+
+
+def enqueue_at(id: str, run_at_ms: int) -> commands.Enqueue:
+    return commands.Enqueue("q", [(0, new_job(id, is_generated=True, run_at_ms=run_at_ms))], [])

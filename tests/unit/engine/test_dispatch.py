@@ -567,3 +567,153 @@ def test_a_delivery_says_all_that_a_handler_may_ask(driver: Driver) -> None:
     (item,) = driver.take(W)
     token = driver.row("a").token
     assert item == (token, "q", "a", "work", b"a", 2, 4, START_MS, 1, 1)
+
+
+# ---- what happens meanwhile ----------------------------------------------------------------------
+
+
+def test_a_worker_that_has_gone_silent_is_passed_over_and_takes_no_turns(driver: Driver) -> None:
+    driver.attach(V, "other")
+    driver.subscribe(W, "q", credit=5)
+    driver.subscribe(V, "q", credit=5)
+    driver.pass_time(29)
+    driver.beat(V)
+    driver.pass_time(2)
+    driver.add(P, "q", "a", "b")
+    assert (ids_of(driver.take(W)), ids_of(driver.take(V))) == ([], ["a", "b"])
+    driver.pass_time(31)
+    driver.add(P, "q", "c")
+    assert not driver.engine.queues["q"].ready
+    assert driver.counts("q") == {"waiting": 3}
+
+
+def test_a_rate_has_one_timer_that_is_set_anew_when_it_has_come_up(driver: Driver) -> None:
+    driver.ask(P, commands.Configure("q", QueueSettings(rate=Rate(1, 10_000, 1))))
+    driver.subscribe(W, "q", credit=9)
+    timers = driver.engine._partition.rate_timers
+    for id in "abc":
+        driver.add(P, "q", id)
+    queue = driver.engine.queues["q"]
+    assert timers == [(queue.rate_timer_at, queue.key)]
+    driver.beat(W)
+    driver.pass_time(10)
+    assert len(driver.take(W)) == 2
+    assert timers == [(driver.monotonic + 10, queue.key)]
+
+
+def test_a_queue_whose_jobs_have_all_gone_needs_no_page(driver: Driver) -> None:
+    driver.add(P, "q", "a", "b")
+    head = driver.engine.queues["q"].head
+    assert head.page_after() is not None
+    driver.ask(P, commands.Remove("q", ["a", "b"], None))
+    driver.subscribe(W, "q")
+    assert head.horizon is None
+    assert not driver.engine.wants_reads
+    driver.add(P, "q", "c")
+    assert ids_of(driver.take(W)) == ["c"]
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_a_job_that_changed_while_its_page_was_read_is_placed_with_what_it_has_now(
+    driver: Driver, is_edited: bool
+) -> None:
+    driver.ask(P, commands.Pause("q"))
+    driver.add(P, "q", "a", "b", "c")
+    driver.do(W, commands.Subscribe(["q"], 9))
+    driver.write()
+    driver.begin_read()
+    change = commands.Change("q", ["a"], 5, None, None, None)
+    driver.do(P, commands.Edit("q", "a", b"new", None) if is_edited else change)
+    driver.end_read()
+    driver.ask(P, commands.Resume("q"))
+    taken = [(item[2], item[4]) for item in driver.take(W)]
+    assert taken == (
+        [("a", b"new"), ("b", b"b"), ("c", b"c")]
+        if is_edited
+        else [("b", b"b"), ("c", b"c"), ("a", b"a")]
+    )
+
+
+def test_payloads_are_read_once_at_a_time(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = driver.lease("a")
+    reads = count_reads(driver, monkeypatch)
+    driver.do(W, commands.Release([(commands.Held(*item[:3]), 0)], 1))
+    driver.write()
+    driver.do(W, commands.Credit(1), 0)
+    driver.flush()
+    assert [type(read) for read in reads] == [JobsBySeq]
+    assert ids_of(driver.take(W)) == ["a"]
+
+
+def test_a_payload_that_was_edited_while_it_was_read_is_the_new_one(driver: Driver) -> None:
+    item = driver.lease("a")
+    driver.do(W, commands.Release([(commands.Held(*item[:3]), 0)], 1))
+    driver.write()
+    driver.begin_read()
+    driver.do(P, commands.Pause("q"))
+    driver.do(P, commands.Edit("q", "a", b"new", None))
+    driver.end_read()
+    driver.ask(P, commands.Resume("q"))
+    assert [item[4] for item in driver.take(W)] == [b"new"]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (commands.Cancel("q", ["b"], None), ["a", "c"]),
+        (commands.Change("q", ["b"], 5, None, None, None), ["a", "c", "b"]),
+        (commands.Remove("q", ["b"], None), ["a", "c"]),
+    ],
+)
+def test_a_job_that_was_looked_up_and_changed_before_its_page_came_is_where_it_belongs(
+    driver: Driver, command: commands.Command, expected: list[str]
+) -> None:
+    """Both are read together; of the job there is only what the look-up gave: no payload."""
+    driver.add(P, "q", "a", "b", "c")
+    driver.do(P, command)
+    driver.do(W, commands.Subscribe(["q"], 9))
+    driver.flush()
+    taken = [(item[2], item[4]) for item in driver.take(W)]
+    assert taken == [(id, id.encode()) for id in expected]
+
+
+def test_a_connection_that_breaks_while_its_leases_are_read_is_pushed_nothing(
+    driver: Driver,
+) -> None:
+    driver.lease("a")
+    driver.detach(W)
+    driver.engine.attach(V, commands.Attach("worker", "", (), {}), driver.moment)
+    driver.write()
+    driver.begin_read()
+    driver.do(V, commands.Detach(), 0)
+    driver.end_read()
+    driver.flush()
+    assert driver.take(V) == []
+
+
+def test_leases_larger_than_a_push_come_back_page_by_page(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.subscribe(W, "q", credit=3)
+    driver.add(P, "q", "aa", "bb", "cc")
+    before = driver.take(W)
+    monkeypatch.setattr(dispatch, "PUSH_BYTES_MAX", 3)
+    reads = count_reads(driver, monkeypatch)
+    driver.detach(W)
+    driver.attach(V, "worker")
+    assert driver.take(V) == before
+    assert [len(read.seqs) for read in reads if isinstance(read, JobsBySeq)] == [3, 2, 1]
+
+
+def test_a_lease_that_ends_while_it_is_read_is_left_out(driver: Driver) -> None:
+    driver.subscribe(W, "q", credit=2)
+    driver.add(P, "q", "a", "b")
+    driver.take(W)
+    driver.detach(W)
+    driver.engine.attach(V, commands.Attach("worker", "", (), {}), driver.moment)
+    driver.write()
+    driver.begin_read()
+    driver.do(P, commands.Remove("q", ["a"], State.ACTIVE))
+    driver.end_read()
+    driver.flush()
+    assert ids_of(driver.take(V)) == ["b"]

@@ -241,6 +241,9 @@ def test_another_rate_takes_the_place_of_the_one_before(alone: Partition) -> Non
     alone.configure(queue, QueueSettings(concurrency=2, rate=rate))
     assert (queue.rate.rate, queue.settings.concurrency) == (rate, 2)
     assert list(alone.open.queues) == [queue]
+    queue.rate.start(START_MS, NOW.monotonic)
+    alone.configure(queue, QueueSettings(rate=Rate(1, 1_000, 1)))
+    assert queue.rate.wait_ms(NOW.monotonic) == 1_000, "the same goes on"
     alone.configure(queue, QueueSettings())
     assert queue.rate.rate is None
 

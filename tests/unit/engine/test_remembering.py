@@ -1,6 +1,8 @@
 """remembering.py: how the history gets to the disk, and what a restart, a kill and
 a clock that is set make of it."""
 
+from math import inf
+
 import pytest
 
 from holdfastd.engine import commands, remembering
@@ -285,3 +287,22 @@ def test_a_queue_looks_its_tallies_up_only_while_they_are_the_running_minutes(
     assert queue.tallies["work"].added == 1
     end_minute(driver)
     assert not queue.tallies
+
+
+def test_a_minute_that_waits_to_be_written_is_due_at_once_and_one_at_a_time(
+    driver: Driver,
+) -> None:
+    remembering_ = driver.engine._remembering
+    assert remembering_.next_tick_s(driver.moment) == inf
+    for number in range(2):
+        driver.do(P, commands.Enqueue("q", [(0, new_job(f"{number}", is_generated=True))], []))
+        driver.engine.history.end_minute(driver.now_ms)
+    assert remembering_.next_tick_s(driver.moment) == 0
+    remembering_.tick(driver.moment)
+    assert len(driver.engine.history.unwritten) == 1
+    assert remembering_.next_tick_s(driver.moment) == inf, "one is being read for"
+    driver.do(P, commands.Enqueue("q", [(0, new_job("c", is_generated=True))], []))
+    left_s = (MINUTE_MS - driver.now_ms % MINUTE_MS) / 1000
+    assert remembering_.next_tick_s(driver.moment) == left_s
+    driver.flush()
+    assert added(driver, MINUTE_AT_MS) == 2

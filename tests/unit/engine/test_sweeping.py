@@ -340,3 +340,34 @@ def test_an_obliterate_takes_jobs_of_every_state(driver: Driver) -> None:
     clearing = driver.engine.queues["q"].clearing
     assert clearing is not None
     assert (set(clearing.states), clearing.forget_queue) == (set(State), True)
+
+
+def test_nothing_is_pruned_twice_at_a_time(driver: Driver) -> None:
+    """The page that was asked for may be late: a slow disk, a full batch."""
+    run(driver, "ack", *numbered(3 * STEP))
+    configure(driver, Keep(None, 4))
+    queue, sweeping_ = driver.engine.queues["q"], driver.engine._sweeping
+    sweeping_.prune_old(queue, driver.moment)
+    assert len(driver.engine.take_reads()) == 1
+    sweeping_.prune_old(queue, driver.moment)
+    sweeping_.prune_if_over(queue)
+    assert not driver.engine.wants_reads
+
+
+def test_a_page_to_prune_that_comes_when_its_queue_is_gone_is_dropped(driver: Driver) -> None:
+    run(driver, "ack", *numbered(2 * STEP))
+    configure(driver, Keep(None, 4))
+    queue = driver.engine.queues["q"]
+    driver.engine._sweeping.prune_old(queue, driver.moment)
+    ((read, then),) = driver.engine.take_reads().items()
+    page = driver.pages([read])[0]
+    driver.ask(P, commands.Obliterate("q", force=True))
+    driver.engine.answer(read, then, page, driver.moment)
+    assert not driver.engine.has_open_batch
+
+
+def test_a_restart_clears_only_what_was_being_cleared(driver: Driver) -> None:
+    driver.add(P, "q", *numbered(3))
+    driver.start()
+    driver.flush()
+    assert driver.counts("q") == {"waiting": 3}

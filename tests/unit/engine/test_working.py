@@ -407,3 +407,26 @@ def test_an_answer_frees_the_slot_for_another_worker(driver: Driver) -> None:
     (item,) = driver.take(W)
     driver.ack(W, item)
     assert ids_of(driver.take(V)) == ["b"]
+
+
+def test_a_completed_job_is_told_and_shown_to_who_waits_for_it(driver: Driver) -> None:
+    driver.ask(P, commands.Listen("q", None))
+    first, second = driver.lease("a"), driver.lease("b")
+    number = driver.do(P, commands.Wait("q", "b"))
+    driver.flush()
+    driver.events.clear()
+    driver.ack(W, first)
+    assert [(event.kind, event.id) for event in driver.events] == [(EventNumber.COMPLETED, "a")]
+    assert driver.shown == []
+    driver.ack(W, second)
+    kinds = [event.kind for event in driver.events][1:]
+    assert kinds == [EventNumber.COMPLETED, EventNumber.DRAINED]
+    assert [show.request for show in driver.shown] == [number]
+
+
+def test_a_lease_that_was_lost_with_the_daemon_is_no_crash_of_the_job(driver: Driver) -> None:
+    driver.lease(max_crashes=1)
+    driver.start()
+    driver.pass_time(GRACE_S + 1)
+    row = driver.row("a")
+    assert (row.state, row.crashes, row.releases) == (State.WAITING, 0, 1)
