@@ -20,15 +20,13 @@ import resource
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
-from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
+from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
+
+import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 EXPLAINED: Final = Path(__file__).with_suffix(".toml")
@@ -41,9 +39,6 @@ CPU_FACTOR: Final = 4
 CPU_S_MIN: Final = 3
 CPU_S_MAX: Final = 60
 MEMORY_BYTES_MAX: Final = 1 << 30
-PLUGINS: Final = ("pytest_asyncio.plugin", "pytest_timeout")
-"""Those that our configuration speaks to. Loading the others takes five times as long as the tests
-of a module."""
 
 
 # ---- what is changed -----------------------------------------------------------------------------
@@ -51,7 +46,7 @@ of a module."""
 
 class Mutant(NamedTuple):
     where: str
-    """Class and function, "" = the module itself."""
+    """Class and function."""
     line: int
     before: str
     after: str
@@ -94,7 +89,9 @@ _OTHER: Final[dict[type[ast.AST], type[ast.AST]]] = {
     ast.Continue: ast.Break,
 }
 _OTHER_NAMES: Final = {"min": "max", "max": "min", "any": "all", "all": "any"}
-_FIELDS_OF_TYPES: Final = ("annotation", "returns", "decorator_list", "bases")
+_FIELDS_OF_DECLARATIONS: Final = (
+    "annotation", "returns", "decorator_list", "bases", "defaults", "kw_defaults",
+)  # fmt: skip
 _NEVER: Final = (ast.Assert, ast.JoinedStr, ast.Import, ast.ImportFrom)
 """A message's words are no rule, but for those that stand alone."""
 
@@ -102,7 +99,7 @@ _NEVER: Final = (ast.Assert, ast.JoinedStr, ast.Import, ast.ImportFrom)
 def mutants_of(path: Path) -> Iterator[Mutant]:
     """Each change of a module, one at a time."""
     tree = ast.parse(path.read_text())
-    for where, place, node in _places(tree, ""):
+    for where, place, node in _places(tree, "", is_in_function=False):
         for other in _others(node):
             _put(place, other)
             code = compile(ast.fix_missing_locations(tree), str(path), "exec")
@@ -130,22 +127,26 @@ def _text(node: ast.AST) -> str:
     return f"if {ast.unparse(node.test)}" if isinstance(node, ast.If) else ast.unparse(node)
 
 
-def _places(parent: ast.AST, where: str) -> Iterator[tuple[str, _Place, ast.expr | ast.stmt]]:
-    """Every statement and expression that may be changed, with the class and function it is in."""
+def _places(
+    parent: ast.AST, where: str, is_in_function: bool
+) -> Iterator[tuple[str, _Place, ast.expr | ast.stmt]]:
+    """Every statement and expression of a function that may be changed, and which function it is.
+    What runs when a module is imported is declarations."""
     for place, node in _children(parent):
-        if isinstance(node, _NEVER) or _is_no_rule(node, parent):
+        if isinstance(node, _NEVER) or _is_no_rule(node):
             continue
-        if isinstance(node, ast.expr | ast.stmt):
+        if isinstance(node, ast.expr | ast.stmt) and is_in_function:
             yield where, place, node
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield from _places(node, f"{where}.{node.name}".lstrip("."))
+            is_function = is_in_function or isinstance(node, ast.FunctionDef)
+            yield from _places(node, f"{where}.{node.name}".lstrip("."), is_function)
         else:
-            yield from _places(node, where)
+            yield from _places(node, where, is_in_function)
 
 
 def _children(parent: ast.AST) -> Iterator[tuple[_Place, ast.AST]]:
     for field, value in ast.iter_fields(parent):
-        if field in _FIELDS_OF_TYPES:
+        if field in _FIELDS_OF_DECLARATIONS:
             continue
         if isinstance(value, ast.AST):
             yield _Place(parent, field, None), value
@@ -155,20 +156,9 @@ def _children(parent: ast.AST) -> Iterator[tuple[_Place, ast.AST]]:
                     yield _Place(parent, field, at), node
 
 
-def _is_no_rule(node: ast.AST, parent: ast.AST) -> bool:
-    """A docstring; what only type checkers read; a number that stands by its name alone, which is a
-    choice with its reason."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        return True
-    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-        return True
-    if isinstance(parent, ast.Module | ast.ClassDef) and isinstance(
-        node, ast.Assign | ast.AnnAssign
-    ):
-        parts = ast.walk(node.value) if node.value is not None else ()
-        kinds = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop)
-        return all(isinstance(part, kinds) for part in parts)
-    return False
+def _is_no_rule(node: ast.AST) -> bool:
+    """A docstring."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _others(node: ast.expr | ast.stmt) -> Iterator[ast.AST]:
@@ -234,68 +224,95 @@ def _other_constants(value: object) -> Iterator[ast.AST]:
 # ---- whether it is noticed -----------------------------------------------------------------------
 
 
-class _Changed(MetaPathFinder, Loader):
-    """Imports a module as it was changed."""
-
-    def __init__(self, name: str, path: Path, code: CodeType):
-        self._name, self._path, self._code = name, path, code
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        is_it = name == self._name
-        return spec_from_file_location(name, self._path, loader=self) if is_it else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        exec(self._code, vars(module))
-
-
 class Module:
     """Attribute has_tests: of its own; it has none if it has nothing but declarations."""
 
     def __init__(self, package: str, path: Path):
         self.name = path.stem
-        self._full_name = f"{package}.{path.stem}"
-        self._path = path
+        self.path = path
+        self.full_name = f"{package}.{path.stem}"
         self._tests = ROOT / "tests" / "unit" / path.parent.name / f"test_{path.stem}.py"
         self.has_tests = self._tests.exists()
-        self._cpu_s = CPU_S_MAX
 
     def survivors(self) -> tuple[list[Mutant], int]:
-        """And how many there were in all."""
-        status, cpu_s = self._run(None)
-        assert status == 0, f"{self._tests} fails as it is"
-        self._cpu_s = max(CPU_S_MIN, ceil(CPU_FACTOR * cpu_s))
-        survivors, count = [], 0
-        for mutant in mutants_of(self._path):
-            count += 1
-            if self._run(mutant.code)[0] == 0:
-                survivors.append(mutant)
-                print(f"  {self.name}.py:{mutant}", flush=True)
-        return survivors, count
+        """And how many changes were made in all."""
+        each = _EachMutant(self)
+        quietly = ["-o", "addopts=--import-mode=importlib", "-p", "no:terminal"]
+        code = pytest.main(["-x", *quietly, str(self._tests)], plugins=[each])
+        assert code == 0, f"the tests of {self.name} are not collected"
+        return each.survivors, each.count
 
-    def _run(self, code: CodeType | None) -> tuple[int, float]:
+
+class _EachMutant:
+    """A plugin of pytest: in place of the loop over the tests, a fork for each change, with it."""
+
+    def __init__(self, module: Module):
+        self.survivors: list[Mutant] = []
+        self.count = 0
+        self._module = module
+        self._is_child = False
+        self._cpu_s = CPU_S_MAX
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if self._is_child:
+            return None  # pytest's own loop is next
+        status, cpu_s = self._run(session, None)
+        assert status == 0, f"the tests of {self._module.name} fail as it is"
+        self._cpu_s = max(CPU_S_MIN, ceil(CPU_FACTOR * cpu_s))
+        for mutant in mutants_of(self._module.path):
+            self.count += 1
+            if self._run(session, mutant)[0] == 0:
+                self.survivors.append(mutant)
+                print(f"  {self._module.name}.py:{mutant}", flush=True)
+        return True
+
+    def _run(self, session: pytest.Session, mutant: Mutant | None) -> tuple[int, float]:
         """Returns 0 if the tests pass, and the CPU seconds that they took."""
         child = os.fork()
         if child == 0:
-            self._test(code)
+            self._test(session, mutant)
         _, status, usage = os.wait4(child, 0)
         return status, usage.ru_utime + usage.ru_stime
 
-    def _test(self, code: CodeType | None) -> None:
-        import pytest  # known by then
-
+    def _test(self, session: pytest.Session, mutant: Mutant | None) -> None:
+        self._is_child = True
         resource.setrlimit(resource.RLIMIT_CPU, (self._cpu_s, self._cpu_s))
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):
             os.dup2(nowhere, stream)
-        if code is not None:
-            sys.meta_path.insert(0, _Changed(self._full_name, self._path, code))
-        quietly = ["-x", "-q", "--no-header", "--no-summary", "-p", "no:cacheprovider"]
-        quietly += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported once
-        quietly += [word for name in PLUGINS for word in ("-p", name)]
-        os._exit(int(pytest.main([*quietly, str(self._tests)]) != 0))
+        code = 1
+        try:
+            if mutant is not None:
+                _change(sys.modules[self._module.full_name], mutant)
+            session.config.hook.pytest_runtestloop(session=session)
+            code = int(session.testsfailed > 0)
+        finally:
+            os._exit(code)
+
+
+def _change(module: ModuleType, mutant: Mutant) -> None:
+    """Give the function that is changed its other code: whoever has imported it has it changed."""
+    place: Any = module
+    for at, name in enumerate(names := mutant.where.split("."), 1):
+        place = vars(place)[name]
+        function = getattr(place, "fget", None) or getattr(place, "__func__", place)
+        if isinstance(function, FunctionType):
+            function.__code__ = _code_of(mutant.code, ".".join(names[:at]))
+            return
+    raise LookupError(f"{mutant.where} is no function")
+
+
+def _code_of(code: CodeType, qualname: str) -> CodeType:
+    """Of the function of that name, somewhere in a module's code."""
+    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
+    for each in inner:
+        if each.co_qualname == qualname:
+            return each
+        if qualname.startswith(f"{each.co_qualname}."):
+            return _code_of(each, qualname)
+    raise LookupError(f"{qualname} is not there")
 
 
 def explained() -> dict[str, set[tuple[str, str, str]]]:
@@ -314,9 +331,6 @@ def main() -> int:
     wanted = parser.parse_args().modules
     os.nice(19)
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = tempfile.mkdtemp(prefix="mutants-")
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    for name in ("pytest", "hypothesis", *PLUGINS):
-        import_module(name)  # once, for all who are forked
     known, unexplained = explained(), 0
     for package, folder in PACKAGES.items():
         for path in sorted(folder.glob("*.py")):
