@@ -186,7 +186,7 @@ def _others(node: ast.expr | ast.stmt) -> Iterator[ast.AST]:
             yield ast.Name(_OTHER_NAMES[node.id], node.ctx)
         case ast.If() if not _is_turned_round_by_a_swap(node.test):
             yield ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
-        case ast.Return() if node.value is not None:
+        case ast.Return() if node.value is not None and ast.unparse(node.value) != "None":
             yield ast.Return(None)
         case ast.AugAssign():
             yield ast.AugAssign(node.target, _swapped(node.op), node.value)

@@ -213,6 +213,19 @@ def test_bytes_are_those_of_the_payloads_that_are_there() -> None:
     assert (head.bytes, head.count, full.place) == (0, 0, None)
 
 
+def test_where_bytes_are_not_bounded_they_are_not_counted() -> None:
+    assert filled(3, bytes_max=None).bytes == 0
+
+
+def test_few_entries_that_were_left_behind_are_let_be_however_many_are_there() -> None:
+    long = Head(1_000, None)
+    jobs = [bare_job(number) for number in range(2 * LEFT_ENTRIES_MAX)]
+    for number, job in enumerate(jobs):
+        long.place(job, 0, number)
+    long.unplace(jobs[0])
+    assert len(long._entries) == len(jobs)
+
+
 def test_few_entries_that_were_left_behind_are_let_be() -> None:
     head = Head(1_000, None)
     for number in range(LEFT_ENTRIES_MAX + 1):
@@ -233,7 +246,8 @@ def test_a_cleared_head_gives_its_jobs_in_order_and_begins_anew() -> None:
     assert [job.place for job in jobs] == [None] * 4
     assert (head.count, head.bytes, head.horizon, head.page_after()) == (0, 0, None, None)
     assert head.peek() is None
-    assert [head.place(bare_job(number), 0, number) for number in range(5)] == [True] * 4 + [False]
+    assert head._entries == []
+    assert [head.place(bare_job(number), -1, number) for number in range(5)] == [True] * 4 + [False]
 
 
 def test_a_head_that_is_not_too_full_is_not_cut() -> None:
