@@ -65,8 +65,20 @@ bench-report: install  ## Table and plots from bench/published; RESULTS="files" 
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group bench
 	$(BIN)/python -m bench.report $(RESULTS)
 
+.PHONY: reference site
+reference: install  ## The parts of docs/reference that the code tells, anew
+	$(BIN)/python -m tools.reference
+
+site: install  ## The documentation as a site, in build/site; a warning is an error
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group site
+	$(BIN)/python -m tools.site
+
 vendor:  ## Fetch the dashboard's vendored files anew from npm
 	$(PYTHON) tools/vendor.py
+
+.PHONY: words
+words:  ## Every text that a person may read, in one list; KIND=error one kind
+	@$(PYTHON) tools/words.py $(KIND)
 
 clean:  ## Remove what was made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

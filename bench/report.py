@@ -1,7 +1,7 @@
 """From results to a table and plots: `make bench-report`.
 
 With files on the command line (from bench/results) it first keeps them, compact, in
-bench/published, so that every figure has a source. Then it makes docs/benchmarks.md and
+bench/published, so that every figure has a source. Then it makes docs/explanation/benchmarks.md and
 docs/images/*.png from all that is there. What was measured at another hour than Holdfast's newest
 figures is marked, since a machine has good and bad hours.
 """
@@ -15,7 +15,7 @@ from bench.plots import plot_backlog, plot_latency, plot_throughput
 from bench.published import holdfast_figures, products, publish, read
 from bench.tables import page
 
-PAGE: Final = ROOT / "docs" / "benchmarks.md"
+PAGE: Final = ROOT / "docs" / "explanation" / "benchmarks.md"
 IMAGES: Final = ROOT / "docs" / "images"
 
 

@@ -58,6 +58,8 @@ SHOTS: Final = (
     Shot("jobs", "/jobs?q=state:failed", ".facets-total"),
     Shot("job", "/jobs/mail/welcome-1?tab=errors", "#tab"),
     Shot("job-active", "/jobs/reports/report-2026-01?tab=logs", "#log-1"),
+    Shot("schedules", "/schedules", "tbody tr"),
+    Shot("schedule", "/schedules/images/front-page", "#schedule-runs li"),
     Shot("workers", "/workers", "tbody tr"),
     Shot("metrics", "/metrics-history", "canvas"),
 )

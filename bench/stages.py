@@ -57,7 +57,7 @@ class Stages:
     async def open(self) -> None:
         recovered = await self._store.open()
         numbers = (Seq(recovered.next_seq), QueueKey(1), SessionKey(1))
-        self._engine.recover(recovered.epoch, numbers, [], [], [], MOMENT)
+        self._engine.recover(recovered.epoch, numbers, [], [], [], [], MOMENT)
         for connection, worker in ((PRODUCER, ""), (WORKER, "w")):
             command = Attach(f"session {connection}", worker, (), {})
             self._engine.attach(connection, command, MOMENT)

@@ -43,8 +43,10 @@ def _pages(daemon: DaemonProcess, times: int) -> Figures:
             figures[f"{name} max ms"] = taken_ms[-1]
         sizes = all_assets(browsing, list(pages.values()))
         figures["assets of all pages, compressed KB"] = sum(sizes.values()) / 1000
-        overview = browsing.get("/", **{"Accept-Encoding": "gzip"}).body
-        figures["overview, compressed KB"] = len(overview) / 1000
+        for name in ("overview", "jobs"):
+            figures[f"{name}, KB"] = len(browsing.get(pages[name]).body) / 1000
+            packed = browsing.get(pages[name], **{"Accept-Encoding": "gzip"}).body
+            figures[f"{name}, compressed KB"] = len(packed) / 1000
     return figures
 
 

@@ -6,7 +6,7 @@
 Importing this loads nothing but this file; each name is loaded when it is first used.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from holdfast.active import ActiveJob, Release, Retry, Unrecoverable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from holdfast.models import Event, Explanation, JobError
     from holdfast.options import Backoff
+    from holdfast.schedules import Schedule
     from holdfast.sync import Job, Queue, search
     from holdfast.worker import Worker
 
@@ -46,11 +47,15 @@ __all__ = [
     "Refused",
     "Release",
     "Retry",
+    "Schedule",
     "Unreachable",
     "Unrecoverable",
     "Worker",
     "search",
 ]
+
+__version__: Final = "0.1.0"
+"""As in pyproject.toml; a test compares the two."""
 
 _MODULES = {
     "errors": (
@@ -59,6 +64,7 @@ _MODULES = {
     ),
     "models": "Event Explanation JobError",
     "options": "Backoff",
+    "schedules": "Schedule",
     "sync": "Job Queue search",
     "active": "ActiveJob Release Retry Unrecoverable",
     "worker": "Worker",

@@ -130,7 +130,9 @@ def _private_text(path: Path) -> str:
                 )
             return file.read(1024)
     except OSError as error:
-        raise MisuseError(f"key_file {path} cannot be read: {error.strerror}") from None
+        raise MisuseError(
+            f"key_file {path} cannot be read ({error.strerror}): name a file that holds a key"
+        ) from None
     except UnicodeDecodeError:
         raise MisuseError(f"key_file {path} is no text: it must hold a key") from None
 

@@ -55,6 +55,8 @@ class ActiveJob:
     """What a handler gets. `progress` and `log` never block; they may be called from any thread.
 
     Attributes:
+        queue, id, name, data, created_at_ms: of the job; data as it was added.
+        crashes, releases: how often its worker was lost, and how often it was given back.
         token: of this lease. It rises with every run of the job: a handler can guard its own writes
             with it ("only if the stored token is not greater").
         attempt: number of this run, 1 = first. attempts: how many may fail.
@@ -111,8 +113,13 @@ class ActiveJob:
         if self._reporter is not None and self._line_count <= LOG_LINES_PER_JOB_MAX:
             self._reporter.log(self, sendable(str(text)[:LOG_LINE_LENGTH_MAX]))
 
+    @property
+    def told(self) -> str:
+        """Which one it is, for people."""
+        return f"job {self.id} in queue {self.queue}"
+
     def __repr__(self) -> str:
-        return f"<job {self.id} of {self.queue}: {self.name}, attempt {self.attempt}>"
+        return f"<{self.told}: {self.name}, attempt {self.attempt}>"
 
 
 class Answer(NamedTuple):

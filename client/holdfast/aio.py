@@ -6,11 +6,12 @@ result = await job.wait(timeout=30)
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from holdfast.access import Access, FilePath, access_of
+from holdfast.decoding import event_of, fill
 from holdfast.errors import (
     AccessDenied,
     Closed,
@@ -22,9 +23,10 @@ from holdfast.errors import (
     refused,
 )
 from holdfast.link import Link
-from holdfast.models import Event, Explanation, JobInfo, event_of, fill
+from holdfast.models import Event, Explanation, JobInfo
 from holdfast.options import Backoff, Duration, milliseconds, wire_options
 from holdfast.packing import pack
+from holdfast.schedules import Schedule, put_message, schedule_of
 from holdfast.wire import messages as wire
 from holdfast.wire.checks import (
     Refusal,
@@ -32,6 +34,7 @@ from holdfast.wire.checks import (
     check_job_name,
     check_payload,
     check_queue_name,
+    shown,
 )
 from holdfast.wire.constants import (
     PAYLOAD_BYTES_MAX,
@@ -43,7 +46,7 @@ from holdfast.wire.constants import (
 from holdfast.wire.ids import new_id
 from holdfast.wire.parts import parts, text_bytes_max
 
-__all__ = ["Backoff", "Event", "Job", "Queue", "search"]
+__all__ = ["Backoff", "Event", "Job", "Queue", "Schedule", "search"]
 
 TIMEOUT_S: Final = 30.0
 """How long a call waits for its answer, connecting and reconnecting included."""
@@ -82,7 +85,8 @@ class Job(JobInfo):
                 fill(self, await call)
         except TimeoutError:
             raise TimeoutError(
-                f"job {self.id} of {self.queue} has not ended within {seconds:g} s"
+                f"job {self.id} in queue {self.queue} has not ended within {seconds:g} s, and goes "
+                "on: explain() says what it waits for"
             ) from None
         if self.state != "completed":
             raise JobFailed(self)
@@ -176,10 +180,12 @@ class Queue:
 
     def _made(self, at: int, spec: Sequence[Any]) -> tuple[Job, list[Any]]:
         """The job as the caller gets it, and the item that goes on the wire."""
-        if not 1 <= len(spec) <= 3:
-            raise MisuseError(f"job {at} must be (name, data, options), not {spec!r}")
+        if not isinstance(spec, tuple | list) or not 1 <= len(spec) <= 3:
+            raise MisuseError(f"job {at} must be (name, data, options), not {shown(spec)}")
         name, data, options = (*spec, None, {})[:3] if len(spec) < 3 else spec
         options = options or {}
+        if not isinstance(options, Mapping):
+            raise MisuseError(f"the options of job {at} must be a dict, not {shown(options)}")
         given = options.get("id")
         wanted = wire_options({key: value for key, value in options.items() if key != "id"})
         try:
@@ -310,7 +316,7 @@ class Queue:
         """Change priority, lifo, delay or run_at of jobs that wait or are delayed."""
         wanted = wire_options(changes)
         if not wanted:
-            raise MisuseError("give priority, lifo, delay or run_at")
+            raise MisuseError("nothing is to be changed: give priority, lifo, delay or run_at")
         expected = _optional_state(state)
         await self._act(wire.Change(0, self.name, list(ids), wanted, expected))
 
@@ -347,6 +353,8 @@ class Queue:
         `(limit, period, burst)`, None = no limit. retention: as on the wire (protocol.md)."""
         rate = settings.get("rate")
         if rate is not None and not isinstance(rate, dict):
+            if not isinstance(rate, tuple | list) or not 2 <= len(rate) <= 3:
+                raise MisuseError(f"rate must be (limit, period, burst), not {shown(rate)}")
             limit, period, *burst = rate
             settings["rate"] = {
                 "limit": limit,
@@ -364,6 +372,90 @@ class Queue:
         """Remove the queue with all its jobs; with force, active ones too. Returns how many."""
         count: int = await self._call(wire.Obliterate(0, self.name, force))
         return count
+
+    # ---- schedules -------------------------------------------------------------------------
+
+    async def schedule(
+        self,
+        id: str,
+        name: str,
+        data: Any = None,
+        *,
+        cron: str | None = None,
+        every: Duration | None = None,
+        tz: str = "UTC",
+        missed: str = "once",
+        overlap: str = "allow",
+        **options: Any,
+    ) -> Schedule:
+        """Have the server add a job each time that one is due. In place of the queue's schedule of
+        that id, if there is one; a program may say it at each of its starts.
+
+        Args:
+            id: unique in the queue, 1 to 90 printable characters. The jobs are called after it:
+                `nightly@2026-11-26T02:30:00Z`.
+            name, data: of each job.
+            cron: minute, hour, day of the month, month, day of the week: "30 2 * * 1-5".
+            every: seconds or a timedelta, at least 1 s; the first job comes one interval from now.
+            tz: the time zone in which cron is meant, such as "Europe/Berlin".
+            missed: instants at which the server was down: "once", a job for the last of them when
+                it is up again, or "skip".
+            overlap: "skip" leaves out what is due while the last job has not ended; "allow".
+            options: of each job: attempts, backoff, priority, lifo, max_crashes, tags.
+
+        Raises:
+            MisuseError: nothing was sent. Refused: no such pattern or zone; TOO_MANY schedules.
+        """
+        policies = {"missed": missed, "overlap": overlap}
+        message = put_message(self.name, id, name, data, cron, every, tz, policies, options)
+        return schedule_of(await self._call(message))
+
+    async def unschedule(self, id: str) -> None:
+        """Remove a schedule; its jobs stay. Raises Refused (UNKNOWN_SCHEDULE)."""
+        await self._call(wire.Unschedule(0, self.name, id))
+
+    async def get_schedule(self, id: str) -> Schedule:
+        """One schedule. Raises Refused (UNKNOWN_SCHEDULE)."""
+        page = await self._call(wire.Schedules(0, self.name, id))
+        return schedule_of(page["schedules"][0])
+
+    async def schedules(self) -> AsyncIterator[Schedule]:
+        """The queue's schedules, by id."""
+        async for found in self._schedules(self.name):
+            yield found
+
+    async def all_schedules(self) -> AsyncIterator[Schedule]:
+        """Those of every queue of the server, by queue and id."""
+        async for found in self._schedules(None):
+            yield found
+
+    async def _schedules(self, queue: str | None) -> AsyncIterator[Schedule]:
+        after = None
+        while True:
+            page = await self._call(wire.Schedules(0, queue, None, after, PAGE_JOBS))
+            for found in page["schedules"]:
+                yield schedule_of(found)
+            after = page["next"]
+            if after is None:
+                return
+
+    async def run_schedule(self, id: str) -> Job:
+        """Add one job of a schedule now; its plan stays as it is.
+
+        Raises:
+            Refused: UNKNOWN_SCHEDULE; UNKNOWN_JOB if the job has ended and is gone already.
+        """
+        message = wire.RunSchedule(0, self.name, id, new_id().hex())
+        return await self.get(await self._call(message))
+
+    async def pause_schedule(self, id: str) -> None:
+        """It adds no jobs any more; what is due meanwhile is not missed."""
+        await self._call(wire.PauseSchedule(0, self.name, id))
+
+    async def resume_schedule(self, id: str) -> None:
+        await self._call(wire.ResumeSchedule(0, self.name, id))
+
+    # ---- parts -----------------------------------------------------------------------------
 
     async def _act(self, message: Any) -> None:
         """Send it in parts of its ids; the first refusal of all is raised at the end."""
@@ -413,9 +505,9 @@ class Queue:
 async def search(query: str = "", *, limit: int | None = None, **server: Any) -> AsyncIterator[Job]:
     """The jobs of all queues that match a query, such as "state:failed queue:mail*".
 
-    They come without data and result; `await job.refresh()` reads these. docs/search.md tells of
-    queries and orders. Each page takes the server 2 s at most; with millions of jobs and a rare
-    match it may take many.
+    They come without data and result; `await job.refresh()` reads these. docs/reference/search.md
+    tells of queries and orders. Each page takes the server 2 s at most; with millions of jobs and a
+    rare match it may take many.
 
     Args:
         limit: so many at most, None = all.

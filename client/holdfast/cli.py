@@ -1,12 +1,14 @@
 """The command line: data on stdout, messages on stderr.
 
 Exit codes: 0 done; 1 the server refused it or it is not there; 2 wrong use; 3 the server cannot be
-reached.
+reached; 130 Ctrl-C.
 """
 
 import importlib
+import inspect
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -20,12 +22,16 @@ from click.shell_completion import get_completion_class
 
 from holdfast.errors import HoldfastError, MisuseError, PeerError, Refused, Unreachable
 from holdfast.options import Backoff
+from holdfast.schedules import Schedule
 from holdfast.sync import Job, Queue, search
 from holdfast.top import ORDERS
+from holdfast.wire.schedules import POLICIES
 
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
+EXIT_INTERRUPTED: Final = 128 + 2
+"""As a shell says of one that SIGINT has ended."""
 INTERVAL_S_MIN: Final = 0.1
 """Of `top`: counting is cheap, but not for nothing. Arbitrary."""
 COMPLETION_S: Final = 1.0
@@ -72,8 +78,11 @@ def _guarded(command: F) -> F:
             _leave(str(error), EXIT_UNREACHABLE)
         except HoldfastError as error:
             _leave(error.message if isinstance(error, Refused) else str(error), EXIT_REFUSED)
-        except BrokenPipeError:
+        except BrokenPipeError:  # its reader has enough, as `head` has
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
+        except KeyboardInterrupt:
+            sys.exit(EXIT_INTERRUPTED)
 
     return guarded  # type: ignore[return-value]  # wraps keeps the signature
 
@@ -123,7 +132,7 @@ def _from_json(data: str) -> Any:
     try:
         return json.loads(data)
     except json.JSONDecodeError as error:
-        raise MisuseError(f"DATA is not JSON ({error}): quote it, as '{{\"a\": 1}}'") from error
+        raise MisuseError(f"DATA is no JSON ({error}): quote it, as '{{\"a\": 1}}'") from error
 
 
 # ---- adding --------------------------------------------------------------------------------------
@@ -134,7 +143,7 @@ def _from_json(data: str) -> Any:
 @click.argument("name")
 @click.argument("data", default="null")
 @click.option("--id", help="Adding the same id again adds nothing.")
-@click.option("--attempts", type=int)
+@click.option("--attempts", type=int, help="Failures that end it; default 1, no retry.")
 @click.option("--delay", type=Duration(), help="Such as 2s or 10m.")
 @click.option("--priority", type=int, help="Smaller runs first; default 0.")
 @click.option("--lifo", is_flag=True, default=None, help="First within its priority.")
@@ -201,15 +210,15 @@ def explain(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("query", nargs=-1)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, help="So many at most; default 50.")
 @_json_option
 @click.pass_context
 @_guarded
 def jobs(ctx: click.Context, query: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Find jobs: holdfast jobs 'state:failed queue:mail error:timeout'.
 
-    docs/search.md tells of all that can be asked. Without a QUERY, the newest jobs are listed.
-    Quote it for the shell; behind -- it may begin with a minus.
+    docs/reference/search.md tells of all that can be asked. Without a QUERY, the newest jobs are
+    listed. Quote it for the shell; behind -- it may begin with a minus.
     """
     text = " ".join(query)
     try:
@@ -267,7 +276,13 @@ def queues(ctx: click.Context, as_json: bool) -> None:
 
 @cli.command()
 @click.option("--once", "is_once", is_flag=True, help="Print once, and end.")
-@click.option("--sort", "order", type=click.Choice(list(ORDERS)), default="waiting")
+@click.option(
+    "--sort",
+    "order",
+    type=click.Choice(list(ORDERS)),
+    default="waiting",
+    help="Largest first by it.",
+)
 @click.option("--interval", type=Duration(), default=1.0, help="Between two looks; default 1s.")
 @_json_option
 @click.pass_context
@@ -365,7 +380,7 @@ def cancel(ctx: click.Context, queue: str, ids: tuple[str, ...]) -> None:
 @cli.command()
 @_queue_argument
 @click.argument("ids", nargs=-1, required=True)
-@click.option("--to", "target", required=True, shell_complete=_queue_names, help="A queue.")
+@click.option("--to", "target", required=True, shell_complete=_queue_names, help="The queue.")
 @click.pass_context
 @_guarded
 def move(ctx: click.Context, queue: str, ids: tuple[str, ...], target: str) -> None:
@@ -402,6 +417,130 @@ def resume(ctx: click.Context, queue: str) -> None:
     _queue(ctx, queue).resume()
 
 
+# ---- schedules -----------------------------------------------------------------------------------
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@click.argument("name")
+@click.argument("data", default="null")
+@click.option("--cron", help="Such as '30 2 * * 1-5': minute hour day-of-month month day-of-week.")
+@click.option("--every", type=Duration(), help="Such as 5m; at least 1s.")
+@click.option("--tz", default="UTC", help="Time zone of --cron, such as Europe/Berlin.")
+@click.option("--missed", type=click.Choice(POLICIES["missed"]), help="After the server was down.")
+@click.option("--overlap", type=click.Choice(POLICIES["overlap"]), help="While the last job runs.")
+@click.option("--attempts", type=int, help="Failures that end a job; default 1, no retry.")
+@click.option("--priority", type=int, help="Smaller runs first; default 0.")
+@click.option("--backoff", type=Duration(), help="First delay of an exponential backoff.")
+@click.option(
+    "--tag", "tags", multiple=True, help="To find its jobs by; may be given several times."
+)
+@_json_option
+@click.pass_context
+@_guarded
+def schedule(
+    ctx: click.Context,
+    /,
+    queue: str,
+    id: str,
+    name: str,
+    data: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Add a job each time that it is due; DATA is JSON.
+
+    In place of the queue's schedule of that ID, if there is one. Prints it in words.
+    """
+    value = _from_json(data)
+    if options["backoff"] is not None:
+        options["backoff"] = Backoff.exponential(options["backoff"], cap=3600, jitter="full")
+    given = {key: option for key, option in options.items() if option not in (None, ())}
+    made = _queue(ctx, queue).schedule(id, name, value, **given)
+    if as_json:
+        _print_json(asdict(made))
+    else:
+        click.echo(f"{made.words}; next at {_at(made.next_at)}")
+
+
+@cli.command()
+@click.argument("queue", required=False)
+@_json_option
+@click.pass_context
+@_guarded
+def schedules(ctx: click.Context, queue: str | None, as_json: bool) -> None:
+    """List the schedules of a queue, or of all."""
+    asked = _queue(ctx, queue or "any")
+    found = list(asked.all_schedules() if queue is None else asked.schedules())
+    if as_json:
+        for each in found:
+            _print_json(asdict(each))
+        return
+    rows = [("queue", "id", "next", "last", "fired", "when"), *map(_row, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def _row(found: Schedule) -> tuple[str, ...]:
+    next_at = "paused" if found.paused else _at(found.next_at)
+    return found.queue, found.id, next_at, _at(found.last_at), f"{found.fired:,}", found.words
+
+
+def _at(at: datetime | None) -> str:
+    return "never" if at is None else at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@click.pass_context
+@_guarded
+def unschedule(ctx: click.Context, queue: str, id: str) -> None:
+    """Remove a schedule; its jobs stay."""
+    _queue(ctx, queue).unschedule(id)
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@_json_option
+@click.pass_context
+@_guarded
+def run_schedule(ctx: click.Context, queue: str, id: str, as_json: bool) -> None:
+    """Add one job of a schedule now; its plan stays. Prints the job's id."""
+    job = _queue(ctx, queue).run_schedule(id)
+    if as_json:
+        _print_json({"id": job.id, "state": job.state})
+    else:
+        click.echo(job.id)
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@click.pass_context
+@_guarded
+def pause_schedule(ctx: click.Context, queue: str, id: str) -> None:
+    """Let a schedule add no jobs any more."""
+    _queue(ctx, queue).pause_schedule(id)
+
+
+@cli.command()
+@_queue_argument
+@click.argument("id")
+@click.pass_context
+@_guarded
+def resume_schedule(ctx: click.Context, queue: str, id: str) -> None:
+    """Let a schedule add jobs again, from now on."""
+    _queue(ctx, queue).resume_schedule(id)
+
+
+# ---- working -------------------------------------------------------------------------------------
+
+
 @cli.command()
 @click.argument("target", metavar="MODULE:ATTRIBUTE")
 @_guarded
@@ -411,17 +550,67 @@ def worker(target: str) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     sys.path.insert(0, "")
-    module_name, _, attribute = target.partition(":")
-    if not attribute:
+    found = _attribute(target)
+    if callable(found):
+        if not _takes_nothing(found):
+            raise MisuseError(f"{target} takes arguments: name a Worker, or what makes one")
+        found = found()
+    if not isinstance(found, Worker):
+        raise MisuseError(f"{target} is {type(found).__name__}, not a holdfast.Worker")
+    found.run()
+
+
+_TARGET: Final = re.compile(r"(\w+(?:\.\w+)*):(\w+)")
+
+
+def _attribute(target: str) -> Any:
+    """What MODULE:ATTRIBUTE names. An error of the module itself rises: its traceback is needed."""
+    named = _TARGET.fullmatch(target)
+    if named is None:
         raise MisuseError(f"{target!r} must be MODULE:ATTRIBUTE, such as app:worker")
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        return getattr(importlib.import_module(named[1]), named[2])
     except (ImportError, AttributeError) as error:
-        raise MisuseError(f"{target}: {error}") from error
-    runner = found() if callable(found) and not isinstance(found, Worker) else found
-    if not isinstance(runner, Worker):
-        raise MisuseError(f"{target} is {type(runner).__name__}, not a holdfast.Worker")
-    runner.run()
+        raise MisuseError(
+            f"{target} cannot be had: {error}: name what can be imported here"
+        ) from error
+
+
+def _takes_nothing(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError):  # arguments are missing; it says nothing of its arguments
+        return False
+    return True
+
+
+@cli.command()
+@click.argument("url", required=False)
+@click.option("--only", "patterns", multiple=True, help="A theme, or an id such as 'adding.*'.")
+@click.option("--list", "is_list", is_flag=True, help="Tell of the checks, and ask nobody.")
+@click.option("--patience", type=Duration(), default=60.0, help="For leases to be lost; 60s.")
+@click.option("--viewer-key-file", help="A key of the role viewer, to see what it may not do.")
+@click.option("--restart", help="A command for the shell that restarts the server.")
+@click.option("--verbose", "is_verbose", is_flag=True, help="Every frame that went over the wire.")
+@_json_option
+@click.pass_context
+@_guarded
+def conformance(
+    ctx: click.Context, /, url: str | None, patterns: tuple[str, ...], is_list: bool, **options: Any
+) -> None:
+    """See whether a server keeps to protocol.md, check by check.
+
+    It works on queues of its own, and leaves nothing behind. It needs a key of the role admin if
+    the server wants keys. Exit code 1 if a check fails: docs/reference/conformance.md.
+    """
+    from holdfast.conformance import command  # nothing else needs the checks
+
+    if is_list:
+        command.show_list(patterns, as_json=options["as_json"])
+        return
+    patience_s = options.pop("patience")
+    server = {**ctx.obj, "url": url or ctx.obj["url"]}
+    command.run_checks(server, patterns, patience_s=patience_s, **options)
 
 
 @cli.command()

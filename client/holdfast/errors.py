@@ -12,13 +12,13 @@ HoldfastError
 └── JobFailed              a job that was waited for ended without a result; `job` is it
 """
 
-from typing import TYPE_CHECKING, Any
+import os
+import re
+from typing import Any
 
+from holdfast.models import JobInfo
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import ERROR_CODES, ErrorCode
-
-if TYPE_CHECKING:
-    from holdfast.models import JobInfo
 
 
 class HoldfastError(Exception):
@@ -86,18 +86,26 @@ class Unreachable(HoldfastError, TimeoutError):
 
 class Closed(HoldfastError):
     def __init__(self) -> None:
-        super().__init__("it has been closed: make a new one")
+        super().__init__("this queue or its connection was closed: make a new Queue")
 
 
 class JobFailed(HoldfastError):
     """Attributes: job (as it ended, with `errors`)."""
 
-    def __init__(self, job: "JobInfo"):
+    def __init__(self, job: JobInfo):
         self.job = job
         last = job.errors[-1] if job.errors else None
         why = f": {last.type}: {last.message}" if last else ""
         how = f" ({job.reason})" if job.reason else ""
-        super().__init__(f"job {job.id} of {job.queue} is {job.state}{how}{why}")
+        super().__init__(f"job {job.id} in queue {job.queue} is {job.state}{how}{why}")
+
+
+def words_of(error: Exception) -> str:
+    """What went wrong with a connection. asyncio's own words have the address in them, and those of
+    a name with several addresses as often as it has."""
+    numbers = dict.fromkeys(re.findall(r"\[Errno (\d+)\]", str(error)))
+    known = ", ".join(os.strerror(int(number)) for number in numbers)
+    return known or getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def misuse(refusal: Refusal) -> MisuseError:

@@ -24,10 +24,10 @@ import asyncio
 import os
 import random
 import secrets
-import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
+from holdfast import __version__
 from holdfast.access import Access, tls_trouble
 from holdfast.errors import (
     AccessDenied,
@@ -37,16 +37,18 @@ from holdfast.errors import (
     PeerError,
     Unreachable,
     refused,
+    words_of,
 )
+from holdfast.pending import OF_CONNECTION, REPEATABLE, Pending
 from holdfast.retry import connect_timeout_s, denied_delay_s, reconnect_delay_s
+from holdfast.tcp import TcpConnection
 from holdfast.wire import messages as wire
-from holdfast.wire.connection import ClientConnection, ConnectionState, ProtocolError
-from holdfast.wire.constants import ERROR_CODES, PROTOCOL_VERSION, ErrorCode, ItemStatus
+from holdfast.wire.constants import PROTOCOL_VERSION, ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CLIENT_NAME: Final = "holdfast-python 0.1.0"
+CLIENT_NAME: Final = f"holdfast-python {__version__}"
 PENDING_MAX: Final = 10_000
 """Unanswered requests; further calls wait for room."""
 
@@ -58,69 +60,6 @@ CLOSE_S: Final = 2.0
 LEASES_NAMED_MAX: Final = 500
 """Tokens of up to 9 bytes within the 8 KiB that a server reads before WELCOME. Leases that are held
 and not named are pushed again with the same token; the worker knows them."""
-
-REPEATABLE: Final = (
-    wire.Enqueue,
-    wire.Ack,
-    wire.Fail,
-    wire.Release,
-    wire.Extend,
-    wire.Heartbeat,
-    wire.Wait,
-    wire.Get,
-    wire.List,
-    wire.Counts,
-    wire.Search,
-    wire.Explain,
-)
-"""Requests that may be sent again although they were applied: reads, and those whose job id or
-token makes the second time harmless."""
-OF_CONNECTION: Final = (wire.Subscribe, wire.Listen, wire.Unlisten)
-"""Never sent again: `on_open` says what holds for a new connection."""
-
-
-class _Pending:
-    __slots__ = ("future", "generated", "message", "was_sent")
-
-    def __init__(self, message: Any, future: "asyncio.Future[Any]"):
-        self.message = message
-        self.future = future
-        self.was_sent = False
-        self.generated: frozenset[int] = frozenset()
-        """Items of an ENQUEUE whose generated ids were sent again as text: if such an id exists,
-        it was this request that created it."""
-
-    def with_text_ids(self) -> None:
-        if not isinstance(self.message, wire.Enqueue):
-            return
-        items = self.message.items
-        raw = frozenset(at for at, item in enumerate(items) if isinstance(item[0], bytes))
-        if raw:
-            self.generated = raw
-            texts = [
-                [item[0].hex(), *item[1:]] if at in raw else item for at, item in enumerate(items)
-            ]
-            self.message = self.message._replace(items=texts)
-
-    def done(self) -> list[list[int]]:
-        """The result of an ENQUEUE that was applied and whose answer is lost. Of the caller's own
-        ids it is not known whether they were there before: "existing" in state 0."""
-        return [
-            [at, ItemStatus.EXISTING, 0]
-            for at, item in enumerate(self.message.items)
-            if isinstance(item[0], str) and at not in self.generated
-        ]
-
-    def own_result(self, result: Any) -> Any:
-        """The reply's result, as if it had come the first time. Whether a job with an id of the
-        caller's own was created by the first sending cannot be known: it stays "existing"."""
-        if not self.generated or not isinstance(result, list):
-            return result
-        return [
-            item
-            for item in result
-            if item[1] != ItemStatus.EXISTING or item[0] not in self.generated
-        ]
 
 
 class Link:
@@ -155,11 +94,11 @@ class Link:
         """Made when it is needed, and anew after TLS failed: the files may be others by then."""
         self._worker = worker
         self._pid = os.getpid()
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, Pending] = {}
         self._number = 0
         self._outbox: list[wire.Message] = []
         self._is_flush_scheduled = False
-        self._connection: _Connection | None = None
+        self._connection: TcpConnection | None = None
         self._runner: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._room = asyncio.Event()
@@ -205,7 +144,7 @@ class Link:
         self._number += 1
         number = self._number
         future = asyncio.get_running_loop().create_future()
-        pending = _Pending(message._replace(request=number), future)
+        pending = Pending(message._replace(request=number), future)
         self._pending[number] = pending
         future.add_done_callback(lambda _: self._forget(number))
         if len(self._pending) >= PENDING_MAX:
@@ -223,7 +162,7 @@ class Link:
         if len(self._pending) < PENDING_MAX:
             self._room.set()
 
-    def _push(self, pending: _Pending) -> None:
+    def _push(self, pending: Pending) -> None:
         if self._connection is not None:
             pending.was_sent = True
             self._post(pending.message)
@@ -272,7 +211,7 @@ class Link:
         if connection is not None:
             await self._see_closed(connection)
 
-    async def _see_closed(self, connection: "_Connection") -> None:
+    async def _see_closed(self, connection: TcpConnection) -> None:
         """TLS says goodbye on both sides: a loop that ended before would leave it half open."""
         try:
             async with asyncio.timeout(CLOSE_S):
@@ -300,7 +239,8 @@ class Link:
             except (OSError, TimeoutError, PeerError, HoldfastError) as error:
                 failures += 1
                 timeouts += isinstance(error, TimeoutError)
-                self._note_lost(str(error) or type(error).__name__)
+                has_waited = isinstance(error, TimeoutError)  # for what is noted already
+                self._note_lost(self.last_error if has_waited else words_of(error))
                 if isinstance(error, AccessDenied):
                     self._denied = error
                 if isinstance(error, PeerError | AccessDenied | MisuseError):
@@ -329,13 +269,13 @@ class Link:
             self._was_lost_said = True
             self.on_lost(why)
 
-    async def _connect(self, timeout_s: float) -> tuple["_Connection", wire.Welcome]:
+    async def _connect(self, timeout_s: float) -> tuple[TcpConnection, wire.Welcome]:
         loop = asyncio.get_running_loop()
         self._is_leaving = False
         async with asyncio.timeout(timeout_s):
             try:
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(self),
+                    lambda: TcpConnection(self),
                     self.address.host,
                     self.address.port,
                     ssl=self._tls_context(),
@@ -343,6 +283,7 @@ class Link:
             except ssl.SSLError as error:
                 self._tls = None
                 raise tls_trouble(error, self.address) from error
+            self.last_error = "connected, but it says nothing: is it the port for clients?"
             try:
                 welcome = await connection.welcome
             except BaseException:
@@ -370,7 +311,7 @@ class Link:
             info["worker"] = self._worker
         return wire.Identify(info)
 
-    def _open(self, connection: "_Connection", welcome: wire.Welcome) -> None:
+    def _open(self, connection: TcpConnection, welcome: wire.Welcome) -> None:
         """A handshake is done: renew what belongs to the connection, then send again."""
         info = welcome.info
         self.heartbeat_s = info["heartbeat_ms"] / 1000
@@ -396,7 +337,7 @@ class Link:
             else:
                 self._ask_again(number, pending)
 
-    def _ask_again(self, number: int, pending: _Pending) -> None:
+    def _ask_again(self, number: int, pending: Pending) -> None:
         """It was applied, and the answer is lost."""
         if not isinstance(pending.message, REPEATABLE):
             pending.future.set_result(None)
@@ -448,117 +389,3 @@ class Link:
 
     def resume_writing(self) -> None:
         self._flush()
-
-
-class _Connection(asyncio.Protocol):
-    """One TCP connection: from HELLO to its end."""
-
-    def __init__(self, link: Link):
-        self._link = link
-        self._wire = ClientConnection()
-        self._transport: asyncio.Transport | None = None
-        self.welcome: asyncio.Future[wire.Welcome] = asyncio.get_running_loop().create_future()
-        self.on_lost: Callable[[], None] = lambda: None
-        self.is_lost = False
-        self.is_full = False
-        """The server does not read as fast as we write."""
-        self.why = "the connection was closed"
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
-        notice_dead_peers(transport.get_extra_info("socket"))
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for message in self._wire.receive(data):
-                self._handle(message)
-        except ProtocolError as error:
-            self._fail(PeerError(f"{self._link.address.url}: {error}: no holdfastd?"))
-
-    def _handle(self, message: wire.Message | wire.MessageError) -> None:
-        if isinstance(message, wire.MessageError):
-            return  # a push of a newer server that we did not ask for
-        if self._wire.state is ConnectionState.OPEN and self.welcome.done():
-            self._link.received(message)
-        elif isinstance(message, wire.Hello):
-            self._identify(message)
-        elif isinstance(message, wire.Welcome):
-            if not self.welcome.done():
-                self.welcome.set_result(message)
-        elif isinstance(message, wire.Goaway):
-            self._link.received(message)
-        elif isinstance(message, wire.Error):
-            self._refuse(message)
-
-    def _identify(self, hello: wire.Hello) -> None:
-        try:
-            self.write([self._link.identify(hello)])
-        except MisuseError as error:
-            self._fail(error)
-
-    def _refuse(self, message: wire.Error) -> None:
-        error = refused(message.code, message.message, message.details)
-        if ERROR_CODES[error.code].retryable or isinstance(error, AccessDenied):
-            self._fail(error)
-        elif error.code is ErrorCode.SESSION_TAKEN:
-            self.why = str(error)
-        else:
-            self._fail(PeerError(f"{self._link.address.url} refused us: {error}"))
-
-    def _fail(self, error: HoldfastError) -> None:
-        self.why = str(error)
-        if not self.welcome.done():
-            self.welcome.set_exception(error)
-        self.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
-        error: Exception = ConnectionError(self.why)
-        if isinstance(
-            exc, ssl.SSLError
-        ):  # as when it wants a certificate of us: TLS 1.3 tells late
-            error = tls_trouble(exc, self._link.address)
-            self.why = str(error)
-        elif exc is not None:
-            self.why = str(exc) or type(exc).__name__
-            error = ConnectionError(self.why)
-        elif self._link.access.cert_file and self._wire.state is ConnectionState.GREETING:
-            self.why = (
-                "it closed the connection without a word: is our certificate signed by its CA?"
-            )
-            error = ConnectionError(self.why)
-        if not self.welcome.done():
-            self.welcome.set_exception(error)
-        self.on_lost()
-
-    def pause_writing(self) -> None:
-        self.is_full = True
-
-    def resume_writing(self) -> None:
-        self.is_full = False
-        self._link.resume_writing()
-
-    def write(self, messages: list[wire.Message]) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(self._wire.send_many(messages))
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-
-def notice_dead_peers(sock: socket.socket) -> None:
-    """A host that vanished is noticed within some 20 s, not after the kernel's two hours."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", 10),
-        ("TCP_KEEPINTVL", 5),
-        ("TCP_KEEPCNT", 2),
-        ("TCP_USER_TIMEOUT", 20_000),
-    ):
-        if hasattr(socket, name):  # not everywhere
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

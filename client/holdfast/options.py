@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from holdfast.errors import MisuseError, misuse
 from holdfast.wire.checks import Refusal, check_backoff, check_options
+from holdfast.wire.constants import DELAY_MS_MAX
 
 Duration: TypeAlias = float | int | timedelta
 """Seconds, or a timedelta."""
@@ -21,6 +22,15 @@ def milliseconds(name: str, value: Duration) -> int:
     if is_number and abs(value) < 2**53:  # false for NaN
         return round(value * 1000)
     raise MisuseError(f"{name} must be seconds or a timedelta, not {value!r}")
+
+
+def _delay_ms(value: Duration) -> int:
+    """In the caller's words: he has said seconds."""
+    delay_ms = milliseconds("delay", value)
+    if not 0 <= delay_ms <= DELAY_MS_MAX:
+        most = DELAY_MS_MAX // 86_400_000
+        raise MisuseError(f"delay must be 0 s to {most:,} days, not {delay_ms / 1000:,.15g} s")
+    return delay_ms
 
 
 def _instant_ms(name: str, value: datetime | float) -> int:
@@ -104,7 +114,7 @@ def wire_options(options: dict[str, Any]) -> dict[str, Any] | None:
         if value is None:
             continue
         if name == "delay":
-            wire["delay_ms"] = milliseconds(name, value)
+            wire["delay_ms"] = _delay_ms(value)
         elif name == "run_at":
             wire["run_at_ms"] = _instant_ms(name, value)
         elif name == "backoff":

@@ -4,6 +4,7 @@ Thread-safe and fork-safe. Every rule is in `holdfast.aio`; here is only the wai
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
@@ -12,8 +13,9 @@ from holdfast.access import FilePath
 from holdfast.iothread import io_thread
 from holdfast.models import Event, Explanation, JobInfo
 from holdfast.options import Duration
+from holdfast.schedules import Schedule
 
-__all__ = ["Job", "Queue", "search"]
+__all__ = ["Job", "Queue", "Schedule", "search"]
 
 _FIELDS = tuple(item.name for item in fields(JobInfo))
 
@@ -160,6 +162,62 @@ class Queue:
         """Remove the queue with all its jobs; with force, active ones too. Returns how many."""
         return io_thread().call(self._queue.obliterate(force=force))
 
+    def schedule(
+        self,
+        id: str,
+        name: str,
+        data: Any = None,
+        *,
+        cron: str | None = None,
+        every: Duration | None = None,
+        tz: str = "UTC",
+        missed: str = "once",
+        overlap: str = "allow",
+        **options: Any,
+    ) -> Schedule:
+        """Have the server add a job each time that one is due; see
+        `holdfast.aio.Queue.schedule`."""
+        return io_thread().call(
+            self._queue.schedule(
+                id,
+                name,
+                data,
+                cron=cron,
+                every=every,
+                tz=tz,
+                missed=missed,
+                overlap=overlap,
+                **options,
+            )
+        )
+
+    def unschedule(self, id: str) -> None:
+        """Remove a schedule; its jobs stay."""
+        io_thread().call(self._queue.unschedule(id))
+
+    def get_schedule(self, id: str) -> Schedule:
+        """One schedule. Raises Refused (UNKNOWN_SCHEDULE)."""
+        return io_thread().call(self._queue.get_schedule(id))
+
+    def schedules(self) -> Iterator[Schedule]:
+        """The queue's schedules, by id."""
+        return _iterate(self._queue.schedules())
+
+    def all_schedules(self) -> Iterator[Schedule]:
+        """Those of every queue of the server, by queue and id."""
+        return _iterate(self._queue.all_schedules())
+
+    def run_schedule(self, id: str) -> Job:
+        """Add one job of a schedule now; its plan stays as it is."""
+        return Job(io_thread().call(self._queue.run_schedule(id)))
+
+    def pause_schedule(self, id: str) -> None:
+        """It adds no jobs any more; what is due meanwhile is not missed."""
+        io_thread().call(self._queue.pause_schedule(id))
+
+    def resume_schedule(self, id: str) -> None:
+        io_thread().call(self._queue.resume_schedule(id))
+
     def close(self) -> None:
         io_thread().call(self._queue.close())
 
@@ -186,4 +244,5 @@ def _iterate(items: Any) -> Iterator[Any]:
             except StopAsyncIteration:
                 return
     finally:
-        thread.call(items.aclose())
+        with suppress(RuntimeError):  # after Ctrl-C the cancelled anext is closing it already
+            thread.call(items.aclose())

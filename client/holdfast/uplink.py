@@ -8,8 +8,9 @@ import asyncio
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
+from holdfast.access import Access
 from holdfast.active import Answer, bytes_of_report
 from holdfast.errors import Refused, refused
 from holdfast.iothread import IoThread
@@ -18,19 +19,48 @@ from holdfast.wire import messages as wire
 from holdfast.wire.constants import ErrorCode, RevokeReason
 from holdfast.wire.parts import parts
 
-if TYPE_CHECKING:
-    from holdfast.worker import Worker
-
 log = logging.getLogger("holdfast")
 
 FLUSH_S: Final = 0.1
 """Progress and log lines leave within that, all together."""
 
 
+class Owner(Protocol):
+    """Whose connection it is: `holdfast.worker.Worker`. All of it is called on the IO thread."""
+
+    name: str
+    queues: list[str]
+    concurrency: int
+    prefetch: int
+    access: Access
+
+    @property
+    def hears_answers(self) -> bool:
+        """Somebody wants to know which answers were confirmed."""
+
+    def arrived(self, items: list[Any]) -> None:
+        """Jobs were pushed."""
+
+    def cancel(self, token: int, why: str) -> None:
+        """The lease is lost; why: for the log."""
+
+    def told_to_stop(self) -> None:
+        """By the server, perhaps more than once."""
+
+    def take_answers(self) -> list[Answer]:
+        """Those given since the last call."""
+
+    def take_reports(self, token: int | None = None) -> list[list[Any]]:
+        """Those made since the last call; of one job only if a token is given."""
+
+    def tell(self, event: str, *arguments: Any) -> None:
+        """Emit it, on the worker's loop."""
+
+
 class Uplink:
     """The worker's connection. Its methods run on the IO thread, unless they say otherwise."""
 
-    def __init__(self, worker: "Worker", thread: IoThread):
+    def __init__(self, worker: Owner, thread: IoThread):
         self._worker = worker
         self._thread = thread
         self._held: set[int] = set()
@@ -40,7 +70,7 @@ class Uplink:
         self._wake = asyncio.Event()
         self._beats: asyncio.Task[None] | None = None
         identity = {"name": worker.name, "host": socket.gethostname(), "pid": os.getpid()}
-        self._link = link = Link(worker._access, worker=identity)
+        self._link = link = Link(worker.access, worker=identity)
         link.leases = lambda: list(self._held)
         link.on_open = self._opened
         link.on_lost = self._lost
@@ -84,7 +114,7 @@ class Uplink:
         """Connected, again perhaps: what is held counts against the credit."""
         self._wake.set()  # the rhythm of heartbeats is known now
         for token in lost:
-            self._worker.cancel(token)
+            self._worker.cancel(token, LOST)
         if self._is_taking:
             free = self._worker.concurrency + self._worker.prefetch - len(self._held)
             future = self._link.send(wire.Subscribe(0, list(self._worker.queues), max(0, free)))
@@ -132,8 +162,7 @@ class Uplink:
 
     def _revoked(self, items: list[Any]) -> None:
         for token, reason in items:
-            log.warning("a lease is taken back (%s): its handler is cancelled", _reason(reason))
-            self._worker.cancel(token)
+            self._worker.cancel(token, _WHY_REVOKED.get(reason, LOST))
 
     def _told_to_stop(self) -> None:
         log.info("worker %s is told to stop by an operator of the server", self._worker.name)
@@ -181,7 +210,8 @@ class Uplink:
         error = future.exception()
         if error is not None:
             self._worker.tell("error", error)
-            log.error("an answer was refused: %s", error)
+            whose = ", ".join(answer.job.told for answer in answers) or "reports of running jobs"
+            log.error("what was answered for %s was refused: %s", whose, error)
             return
         refusals = {item[0]: item for item in future.result() or ()}
         if not refusals and not self._worker.hears_answers:
@@ -196,7 +226,7 @@ class Uplink:
 
     def _refused(self, answer: Answer, item: list[Any]) -> None:
         error = refused(item[1], item[2])
-        log.warning("the answer for job %s came too late: %s", answer.job.id, error)
+        log.warning("%s: its answer was refused: %s", answer.job.told, error)
         if error.code is ErrorCode.LEASE_LOST:
             self._worker.tell("lost", answer.job)
         else:
@@ -237,9 +267,12 @@ class Uplink:
         await self._link.close()
 
 
-def _reason(number: int) -> str:
-    """A newer server may have one that is not known here."""
-    return RevokeReason(number).name if number in list(RevokeReason) else f"reason {number}"
+LOST: Final = "its lease is lost"
+"""Also of a reason that a newer server may have."""
+_WHY_REVOKED: Final[dict[int, str]] = {
+    RevokeReason.REMOVED: "it was removed",
+    RevokeReason.CANCELLED: "it was cancelled",
+}
 
 
 def _ignore(future: "asyncio.Future[Any]") -> None:

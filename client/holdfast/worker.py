@@ -7,7 +7,6 @@ in one ACK, one FAIL and one RELEASE, which carry the credit for as many new job
 """
 
 import asyncio
-import inspect
 import logging
 import os
 import signal
@@ -18,11 +17,12 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from holdfast.access import FilePath, access_of
 from holdfast.active import ActiveJob, Answer, Release, Reporter, Retry, Unrecoverable
 from holdfast.errors import HoldfastError, MisuseError, misuse
+from holdfast.handlers import Handler, check_handlers, is_async
 from holdfast.iothread import io_thread
 from holdfast.options import Duration, milliseconds
 from holdfast.packing import Unreadable, pack, sendable, unpack
@@ -30,7 +30,7 @@ from holdfast.pool import ProcessSlots
 from holdfast.threads import JobThreads
 from holdfast.uplink import Uplink
 from holdfast.wire import messages as wire
-from holdfast.wire.checks import Refusal, check_payload, check_queue_name
+from holdfast.wire.checks import Refusal, check_integer, check_payload, check_queue_name
 from holdfast.wire.constants import (
     CREDIT_MAX,
     ERROR_MESSAGE_LENGTH_MAX,
@@ -43,7 +43,6 @@ __all__ = ["Worker"]
 
 log = logging.getLogger("holdfast")
 
-Handler: TypeAlias = Callable[["ActiveJob"], Any]
 LAST_WORDS_S: Final = 5.0
 """What a worker has to say is waited for so long at least, also when its jobs took all of the drain
 timeout: one that is killed 30 s after SIGTERM still has it. Arbitrary."""
@@ -56,7 +55,8 @@ class Worker:
     """Runs jobs of one or several queues.
 
     Args:
-        queues: a name, or a list of names that are served in turn.
+        queues: a name, or a list of names. A slot that becomes free goes on with the queue of its
+            last job, as long as that has any.
         handler: `async def` (runs on the loop), plain function (in a thread), or by job name a
             dict of them. It gets an ActiveJob and returns the result.
         concurrency: jobs at once.
@@ -83,22 +83,22 @@ class Worker:
         drain_timeout: Duration = DRAIN_TIMEOUT_S,
         prefetch: int = 0,
     ):
-        names = [queues] if isinstance(queues, str) else list(queues)
         try:
-            self.queues = [check_queue_name(queue) for queue in names]
+            self.queues = [check_queue_name(queue) for queue in _names(queues)]
+            check_integer("concurrency", concurrency, 1, CREDIT_MAX)
+            check_integer("prefetch", prefetch, 0, CREDIT_MAX - concurrency)
         except Refusal as refusal:
             raise misuse(refusal) from None
         if not self.queues:
-            raise MisuseError("give at least one queue")
-        if not 1 <= concurrency + prefetch <= CREDIT_MAX or concurrency < 1 or prefetch < 0:
-            raise MisuseError(f"concurrency must be 1 to {CREDIT_MAX:,}, not {concurrency!r}")
+            raise MisuseError("a worker of no queue has nothing to do: name one at least")
+        check_handlers(handler, process=process)
         self.concurrency = concurrency
         self.prefetch = prefetch
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._handlers = handler
         self._is_process = process
         self._drain_timeout_s = milliseconds("drain_timeout", drain_timeout) / 1000
-        self._access = access_of(
+        self.access = access_of(
             url, key=key, key_file=key_file, ca_file=ca_file, cert_file=cert_file
         )
         self._callbacks: dict[str, list[Callable[..., Any]]] = {event: [] for event in EVENTS}
@@ -209,7 +209,8 @@ class Worker:
         if handler is None:
             known = ", ".join(sorted(self._handlers))
             raise Release(delay=1.0) from LookupError(
-                f"no handler for job name {job.name!r} here, only for {known}"
+                f"there is no handler for job name {job.name!r} here, only for {known}: add one, "
+                "or give those jobs a queue of their own"
             )
         return handler
 
@@ -218,9 +219,7 @@ class Worker:
         if isinstance(job.data, Unreadable):
             raise Unrecoverable(f"the job's data is not msgpack: {job.data.why}: mend its producer")
         handler = self.handler_of(job)
-        if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-            getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
-        ):
+        if is_async(handler):
             return await handler(job)
         if self._processes is not None:
             return await self._processes.run(handler, job)
@@ -253,14 +252,15 @@ class Worker:
             answers.append(self._answers.popleft())
         return answers
 
-    def cancel(self, token: int) -> None:
+    def cancel(self, token: int, why: str) -> None:
         """The lease is lost; called on the IO thread."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._cancel_here, token)
+            self._loop.call_soon_threadsafe(self._cancel_here, token, why)
 
-    def _cancel_here(self, token: int) -> None:
+    def _cancel_here(self, token: int, why: str) -> None:
         run = self._runs.get(token)
         if run is not None:
+            log.warning("%s: %s: its handler is cancelled", run.job.told, why)
             run.lose()
             self.emit("lost", run.job)
             return
@@ -332,6 +332,12 @@ class Worker:
                 log.exception("a callback for %r raised", event)
 
 
+def _names(queues: str | Sequence[str]) -> Sequence[str]:
+    """One name or several; what is neither is refused as the name that it is not."""
+    is_several = isinstance(queues, Sequence) and not isinstance(queues, str | bytes)
+    return queues if is_several else [queues]  # type: ignore[list-item]  # told apart
+
+
 class _Run:
     """One run of one handler."""
 
@@ -370,7 +376,7 @@ class _Run:
     def _failed(self, error: Exception | SystemExit) -> Answer:
         if isinstance(error, Release):
             if error.__cause__ is not None:
-                log.warning("job %s is given back: %s", self.job.id, error.__cause__)
+                log.warning("%s is released: %s", self.job.told, error.__cause__)
             return Answer(self.job, wire.Release, (error.delay_ms,), error)
         retry_ms: int | None = None
         if isinstance(error, Retry):

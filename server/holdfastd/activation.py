@@ -34,7 +34,9 @@ def take(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
     if pid != str(os.getpid()):
         return {}  # meant for the process that started us
     if not count.isascii() or not count.isdigit():
-        raise ActivationError(f"LISTEN_FDS = {count!r} is not a number of sockets")
+        raise ActivationError(
+            f"LISTEN_FDS = {count!r} is not a number of sockets: leave it to systemd"
+        )
     found: dict[str, socket.socket] = {}
     for name, descriptor in _named(int(count), names):
         if name in found:

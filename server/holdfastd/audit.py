@@ -2,7 +2,7 @@
 
 It goes to `audit.file`, which others may rotate (a SIGHUP opens it anew), else into the log as the
 event "audit". No payloads, results, secrets; a session's id is cut, since whoever has the whole of
-it could resume it. The lines are described in docs/secure.md.
+it could resume it. The lines are described in docs/how-to/secure.md.
 """
 
 import json

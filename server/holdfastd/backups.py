@@ -7,25 +7,20 @@ What it does while the daemon works is told in `store.backup`.
 import asyncio
 import json
 import logging
-import os
 import re
-import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from holdfastd import logs
+from holdfastd import logs, ownprocess
 from holdfastd.clock import Clock
-from holdfastd.config import FILE_VARIABLE
 from holdfastd.observed import Observed
 
 log = logging.getLogger(__name__)
 
 RETRY_MS: Final = 600_000
 """After a failure, unless the next is due sooner. Arbitrary."""
-STOP_S: Final = 2.0
-"""A backup that is being made when the daemon stops has so long to remove what it has written."""
 STAMP: Final = "%Y%m%dT%H%M%S"
 NAME: Final = re.compile(r"holdfast-auto-(\d{8}T\d{6})(\d{3})Z\.db")
 """Of the files that the schedule makes, and may remove: date, time and milliseconds in UTC."""
@@ -95,6 +90,11 @@ class Backups:
         self._observed = observed
         self._last_at_ms: int | None = None
         self._has_failed = False
+        self._asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """Make one now, by the schedule or not; while one is being made, that is it."""
+        self._asked.set()
 
     async def run(self) -> None:
         with suppress(OSError):  # then there are none; the first attempt will say what is wrong
@@ -105,11 +105,15 @@ class Backups:
             wait_ms = due_in_ms(
                 self._last_at_ms, self._every_ms, now_ms, has_failed=self._has_failed
             )
-            await asyncio.sleep(wait_ms / 1000)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_ms / 1000):
+                    await self._asked.wait()
             await self._try_one()
+            self._asked.clear()
 
     async def _try_one(self) -> None:
         """Whatever goes wrong: the daemon goes on."""
+        self._observed.is_backing_up = True
         try:
             await self._make_one()
         except Exception as error:
@@ -120,6 +124,8 @@ class Backups:
         else:
             self._has_failed = False
             self._observed.backups_ok += 1
+        finally:
+            self._observed.is_backing_up = False
 
     async def _make_one(self) -> None:
         at_ms = self._clock.now_ms()
@@ -147,32 +153,8 @@ class Backups:
 
 async def _run_backup(path: Path, data: Path) -> dict[str, Any]:
     """Returns what it says of itself. Raises RuntimeError with its last words."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "holdfastd", "backup", str(path), "--data", str(data), "--json"),
-        # It is told all it needs: a file that is being edited must not keep it from its work.
-        env={name: text for name, text in os.environ.items() if name != FILE_VARIABLE},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        said, complained = await process.communicate()
-    finally:
-        if process.returncode is None:
-            await _stop(process)
-    if process.returncode != 0:
-        words = complained.decode(errors="replace").strip().removeprefix("holdfastd: ")
-        raise RuntimeError(words or f"it ended with {process.returncode}")
-    facts: dict[str, Any] = json.loads(said)
+    ended = await ownprocess.run("backup", str(path), "--data", str(data), "--json")
+    if ended.code != 0:
+        raise RuntimeError(ended.last_words)
+    facts: dict[str, Any] = json.loads(ended.said)
     return facts
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    process.terminate()
-    try:
-        async with asyncio.timeout(STOP_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()

@@ -20,14 +20,12 @@ from holdfastd.engine.history import (
     HOURS_KEPT_MS,
     MINUTE_MS,
     MINUTES_KEPT_MS,
-    Buckets,
     History,
     Period,
     PerMinute,
-    Tally,
     begin_of,
-    percentile_ms,
 )
+from holdfastd.engine.tally import Buckets, Tally, percentile_ms
 from holdfastd.store.base import HistoryOrder, HistorySum, Place, Store
 
 POINTS_MAX: Final = 500

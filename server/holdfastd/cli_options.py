@@ -28,7 +28,9 @@ _CONFIG: Final = click.option(
     help="A TOML file; see config.toml for every key.",
 )
 _LISTEN: Final = click.option("--listen", metavar="HOST:PORT", help="Address for clients.")
-_HTTP: Final = click.option("--http", metavar="HOST:PORT", help="Address for metrics and health.")
+_HTTP: Final = click.option(
+    "--http", metavar="HOST:PORT", help="Address for dashboard, API, metrics."
+)
 
 
 def serving_options(command: Any) -> Any:

@@ -37,6 +37,7 @@ from holdfastd.store.base import StoreError, StoreRefused
 from holdfastd.store.sqlite import SqliteStore
 from holdfastd.store.upgrade import Upgrade, Upgrading
 from holdfastd.supervisor import Supervisor
+from holdfastd.upkeep import Upkeep
 from holdfastd.web.app import HttpServer, make_app
 from holdfastd.web.bounded import CONNECTIONS_MAX
 from holdfastd.web.front import Front
@@ -118,6 +119,8 @@ class Daemon:
             self._clock.monotonic,
         )
         metrics = Metrics(snapshots, self._clock.monotonic)
+        self._backups: Backups | None = None
+        self._upkeep = Upkeep(self._in_force, lambda: self._backups, self._clock)
         self._sessions = Sessions(self._clock)
         self._guard = Guard(self._in_force.door, self._sessions, http_policy(settings))
         self._front = self._make_front(settings, store)
@@ -127,6 +130,7 @@ class Daemon:
             self._guard,
             self._front.routes,
             self._front.handlers,
+            settings.http.prefix,
         )
         has_tls = exposure.http_has_tls(settings)
         http = settings.http.listen
@@ -157,12 +161,14 @@ class Daemon:
             self._service.chronicle,
             self._guard,
             facts,
+            self._upkeep,
             lambda: in_force.audit,
             lambda: look(in_force.config),
             lambda: in_force.config.limits.payload_bytes_max,
             clock.now_ms,
             clock.monotonic,
             lambda: uuid.uuid4().hex,
+            settings.http.prefix,
         )
 
     def _make_backups(self) -> Backups | None:
@@ -232,6 +238,7 @@ class Daemon:
         except KeysError as error:
             await self._pipeline.store.close()
             raise StartError(str(error)) from error
+        await self._front.open(self._in_force.config.data.dir)
 
     async def _bind(self, key: str, starting: Awaitable[tuple[str, int]]) -> str:
         try:
@@ -301,6 +308,7 @@ class Daemon:
         await self._service.say_goodbye()
         try:
             async with asyncio.timeout(DRAIN_S):
+                await self._upkeep.close()
                 await self._front.close()
                 await self._service.close()
         except TimeoutError:
@@ -317,7 +325,8 @@ class Daemon:
 
     def _on_jump(self, seconds: float) -> None:
         way = "forward" if seconds > 0 else "back"
-        text = f"the wall clock was set {way} by {abs(seconds):,.0f} s: see docs/reliability.md"
+        moved = f"the wall clock was set {way} by {abs(seconds):,.0f} s"
+        text = f"{moved}: see docs/explanation/reliability.md#clocks"
         logs.event(log, logging.WARNING, "clock_jump", text, seconds=round(seconds))
 
     def _reconfigure(self, plan: Plan, tasks: asyncio.TaskGroup) -> None:
@@ -332,9 +341,9 @@ class Daemon:
     def _back_up(self, tasks: asyncio.TaskGroup) -> None:
         """Make backups by what is configured now."""
         self._stop_backing_up()
-        backups = self._make_backups()
-        if backups is not None:
-            self._backing_up = tasks.create_task(backups.run())
+        self._backups = self._make_backups()
+        if self._backups is not None:
+            self._backing_up = tasks.create_task(self._backups.run())
 
     def _stop_backing_up(self) -> None:
         if self._backing_up is not None:

@@ -83,6 +83,7 @@ class Facts:
             "directory": str(config.backup.dir),
             "every_ms": config.backup.every_ms,
             "last_at_ms": observed.backup_at_ms,
+            "is_being_made": observed.is_backing_up,
             "took_seconds": observed.backup_seconds,
             "size_bytes": observed.backup_bytes,
             "made": observed.backups_ok,

@@ -29,7 +29,7 @@ class Unhealthy(Exception):
 
 @click.command()
 @directory_options
-@click.option("--http", metavar="HOST:PORT", help="Where the daemon serves metrics and health.")
+@click.option("--http", metavar="HOST:PORT", help="The daemon's address for HTTP.")
 def healthcheck(path: Path | None, data: str | None, http: str | None) -> None:
     """Ask the daemon whether it is ready. Exit code 0: it is; 1: it is not, and why."""
     flags = {"data.dir": data, "http.listen": http}

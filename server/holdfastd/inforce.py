@@ -50,6 +50,16 @@ class _Read(NamedTuple):
     keys: KeysRead
 
 
+class Reloaded(NamedTuple):
+    """What came of a reload."""
+
+    problems: list[str]
+    """Why it was refused; then nothing has changed."""
+    changed: list[str]
+    """Paths of keys."""
+    needs_restart: list[str]
+
+
 class InForce:
     """Attributes:
     config: with what it had at the start where only a restart can change it.
@@ -84,6 +94,7 @@ class InForce:
         self.on_change: Callable[[Plan], None] = lambda plan: None
         self.on_reload: Callable[[], AbstractContextManager[None]] = nullcontext
         self._is_reload_wanted = asyncio.Event()
+        self._askers: list[asyncio.Future[Reloaded]] = []
 
     def tcp_context(self) -> ssl.SSLContext:
         assert self._certificates is not None
@@ -99,6 +110,13 @@ class InForce:
         """`watch` will do it."""
         self._is_reload_wanted.set()
 
+    async def reload_now(self) -> Reloaded:
+        """The same, and what came of it."""
+        asker: asyncio.Future[Reloaded] = asyncio.get_running_loop().create_future()
+        self._askers.append(asker)
+        self.ask_reload()
+        return await asker
+
     async def watch(self, listener: Listener) -> None:
         """Reload when asked to, take new keys when their file has changed; until cancelled."""
         self.door.on_news = lambda: self._read_keys(listener)
@@ -108,16 +126,20 @@ class InForce:
                     await self._is_reload_wanted.wait()
             if self._is_reload_wanted.is_set():
                 self._is_reload_wanted.clear()
+                askers, self._askers = self._askers, []
                 with self.on_reload():
-                    await self.reload(listener)
+                    reloaded = await self.reload(listener)
+                for asker in askers:
+                    if not asker.done():  # who asked may have gone
+                        asker.set_result(reloaded)
             elif self.door.has_news:
                 self._read_keys(listener)
             if self.door.has_expired():
                 _put_out(listener)
 
-    async def reload(self, listener: Listener) -> bool:
+    async def reload(self, listener: Listener) -> Reloaded:
         """Put into force what the files say now: all that does not need a restart, or, if anything
-        is wrong, nothing. Returns which; the log says what."""
+        is wrong, nothing; the log says what."""
         try:
             wanted, found = await asyncio.to_thread(self._read_anew)
         except (ConfigError, *UNUSABLE) as error:
@@ -126,7 +148,7 @@ class InForce:
                 text = f"reload refused, nothing was changed: {problem}"
                 logs.event(log, logging.ERROR, "reload_refused", text, problem=problem)
             self._note("RELOAD", result="refused", why=str(error))
-            return False
+            return Reloaded(str(error).splitlines(), [], [])
         self.config = wanted.config
         self._certificates = found.certificates
         self.audit.close()
@@ -136,7 +158,7 @@ class InForce:
         self._observed.config_reload_ok = True
         self._observed.config_reloaded_at_ms = self._clock.now_ms()
         self._tell(wanted)
-        return True
+        return Reloaded([], wanted.changed, wanted.needs_restart)
 
     def _read_anew(self) -> tuple[Plan, _Read]:
         """On a thread: a disk may be slow."""

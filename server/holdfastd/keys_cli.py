@@ -61,7 +61,7 @@ def keys() -> None:
     type=click.Choice([role.value for role in Role]),
     multiple=True,
     required=True,
-    help="What it may do; may be given several times. docs/secure.md lists what each role may.",
+    help="What it may do; may be given several times. docs/how-to/secure.md lists them.",
 )
 @click.option(
     "--queues",

@@ -1,6 +1,6 @@
 """Log lines on stderr: for a console, or a JSON object each. Names and numbers, never data.
 
-docs/logs.md lists every event; a test compares it with the calls of `event` in the code.
+docs/reference/logs.md lists every event; a test compares it with the calls of `event` in the code.
 """
 
 import json

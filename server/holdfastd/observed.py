@@ -82,6 +82,7 @@ class Observed:
     """Time for which reading from a connection was paused, summed over the connections."""
 
     # Written by the daemon's schedule of backups.
+    is_backing_up: bool = False
     backups_ok: int = 0
     backups_failed: int = 0
     backup_at_ms: int | None = None

@@ -121,6 +121,7 @@ class Pipeline:
             recovered.queues,
             recovered.sessions,
             recovered.active,
+            recovered.schedules,
             self.moment(),
         )
         return recovered

@@ -1,7 +1,7 @@
 """What a reload (SIGHUP) of the configuration may change, and what waits for a restart.
 
-One table, which a test compares with the keys and with docs/reload.md. The daemon applies the one
-half of it in one go, after everything that could fail was tried; the other it names.
+One table, which a test compares with the keys and with docs/how-to/reload.md. The daemon
+applies half of it in one go, after everything that could fail was tried; the other it names.
 """
 
 from dataclasses import replace
@@ -31,6 +31,7 @@ APPLIES: Final[dict[str, Applies]] = {
     "http.listen": Applies.RESTART,
     "http.tls": Applies.RESTART,
     "http.hosts": Applies.AT_ONCE,
+    "http.prefix": Applies.RESTART,
     "http.read_only": Applies.AT_ONCE,
     "http.hide_data": Applies.AT_ONCE,
     "http.redact": Applies.AT_ONCE,

@@ -21,6 +21,8 @@ from holdfastd.engine.model import (
     Retention,
 )
 from holdfastd.engine.outputs import Refusal as Why
+from holdfastd.engine.recurrence import BadRecurrence, Cron, Every, check
+from holdfastd.engine.schedules import Missed, Origin, Overlap, ScheduleSpec
 from holdfastd.search.found import BadCursor, SearchBusy, SearchError
 
 LIMIT_MAX: Final = 1_000_000_000
@@ -41,6 +43,7 @@ ERROR_CODE_OF: Final[dict[Why, ErrorCode]] = {
     Why.TOO_MANY: ErrorCode.TOO_MANY,
     Why.JOB_EXISTS: ErrorCode.JOB_EXISTS,
     Why.UNKNOWN_WORKER: ErrorCode.UNKNOWN_WORKER,
+    Why.UNKNOWN_SCHEDULE: ErrorCode.UNKNOWN_SCHEDULE,
 }
 
 
@@ -95,6 +98,39 @@ def _backoff(backoff: dict[str, Any]) -> Backoff:
         backoff.get("factor", 2.0),
         backoff.get("cap_ms", 0),
         Jitter[backoff["jitter"].upper()],
+    )
+
+
+def schedule_spec(
+    queue: str,
+    id: str,
+    name: str,
+    payload: bytes,
+    when: dict[str, Any],
+    options: dict[str, Any],
+    origin: Origin,
+    now_ms: int,
+) -> ScheduleSpec:
+    """when, options: as the protocol has them, checked (`wire.schedules`). Raises Refusal: a cron
+    pattern is none, a time zone unknown, or it would never be due."""
+    is_cron = "cron" in when
+    recurrence = Cron(when["cron"], when["tz"]) if is_cron else Every(when["every_ms"])
+    try:
+        check(recurrence, now_ms)
+    except BadRecurrence as error:
+        raise Refusal(ErrorCode.BAD_OPTION, str(error), {"option": error.option}) from error
+    return ScheduleSpec(
+        queue,
+        id,
+        recurrence,
+        name,
+        payload,
+        options.get("priority", 0),
+        options.get("lifo", False),
+        job_options(options),
+        Missed(options.get("missed", Missed.ONCE)),
+        Overlap(options.get("overlap", Overlap.ALLOW)),
+        origin,
     )
 
 
@@ -153,6 +189,6 @@ def _refuse_unknown(name: str, given: dict[str, Any], known: tuple[str, ...]) ->
     if unknown:
         raise Refusal(
             ErrorCode.BAD_OPTION,
-            f"{name} knows {', '.join(known)}; {shown(unknown[0])} is not one",
+            f"{name} knows {', '.join(known)}; {shown(unknown[0])} is not one of them",
             {"option": shown(unknown[0])},
         )

@@ -17,7 +17,8 @@ async def _until_it_listens(page: Page) -> None:
 
 async def test_letters_go_to_the_pages(page: Page) -> None:
     await page.goto("/")
-    for letter, title in (("j", "Jobs"), ("q", "Queues"), ("w", "Workers"), ("m", "Metrics")):
+    places = {"j": "Jobs", "q": "Queues", "s": "Schedules", "w": "Workers", "m": "Metrics"}
+    for letter, title in {**places, "d": "Server"}.items():
         await page.keyboard.press("g")
         await page.keyboard.press(letter)
         await expect(page.locator("h1")).to_have_text(title)

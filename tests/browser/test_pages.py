@@ -23,6 +23,10 @@ PAGES: Final = {
     "/jobs/reports/report-2026-01?tab=logs": "monthly-report",
     f"/jobs/billing/{SOUGHT}": "charge",
     "/jobs/confirm?kind=delete&job=failed/mail/welcome-1": "Delete this job?",
+    "/schedules": "Schedules",
+    "/schedules/images/front-page": "front-page",
+    "/schedules/new?queue=reports": "New schedule",
+    "/schedules/edit?queue=reports&id=nightly": "Edit schedule",
     "/workers": "Workers",
     "/metrics-history": "Metrics",
     "/server": "Server",
@@ -66,7 +70,7 @@ async def test_each_page_reads_without_javascript(visitor: Visitor) -> None:
 
 async def test_the_rail_leads_to_each_page_and_says_where_one_is(page: Page) -> None:
     await page.goto("/")
-    for name in ("Jobs", "Queues", "Workers", "Metrics", "Server", "Overview"):
+    for name in ("Jobs", "Queues", "Schedules", "Workers", "Metrics", "Server", "Overview"):
         link = page.get_by_role("navigation", name="Main").get_by_role("link", name=name)
         await link.click()
         await expect(link).to_have_attribute("aria-current", "page")

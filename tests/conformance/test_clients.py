@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import re
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -112,6 +114,85 @@ def test_a_job_has_tags_each_of_them_once(queue: Any) -> None:
     assert job.tags == queue.get(job.id).tags == ["vip", "eu"]
     assert next(iter(queue.jobs("waiting"))).tags == ["vip", "eu"]
     assert queue.get(queue.add("n").id).tags == []
+
+
+def test_a_schedule_is_made_read_changed_run_paused_and_removed(queue: Any) -> None:
+    made = queue.schedule(
+        "nightly", "report", {"kind": "full"}, cron="30 2 * * 1-5", tz="Europe/Berlin", attempts=3
+    )
+    assert (made.words, made.cron, made.tz, made.every) == (
+        "At 02:30 on Monday through Friday, Europe/Berlin", "30 2 * * 1-5", "Europe/Berlin", None,
+    )  # fmt: skip
+    assert (made.name, made.data, made.options["attempts"]) == ("report", {"kind": "full"}, 3)
+    assert made.next_at > made.created_at
+    assert queue.schedule(
+        "nightly", "report", {"kind": "full"}, cron="30 2 * * 1-5", tz="Europe/Berlin", attempts=3
+    ) == made  # fmt: skip
+    pulse = queue.schedule("pulse", "check", every=3600, overlap="skip", missed="skip")
+    assert (pulse.every, pulse.options["overlap"], pulse.data) == (3600, "skip", None)
+    assert [each.id for each in queue.schedules()] == ["nightly", "pulse"]
+    assert [each.id for each in queue.all_schedules()] == ["nightly", "pulse"]
+    job = queue.run_schedule("nightly")
+    assert job.id.startswith("nightly@now-")
+    assert (job.name, job.data, job.attempts) == ("report", {"kind": "full"}, 3)
+    assert queue.get_schedule("nightly").last_job == job.id
+    queue.pause_schedule("nightly")
+    paused = queue.get_schedule("nightly")
+    assert (paused.paused, paused.next_at) == (True, None)
+    queue.resume_schedule("nightly")
+    assert queue.get_schedule("nightly").next_at == made.next_at
+    queue.unschedule("nightly")
+    with pytest.raises(Refused) as gone:
+        queue.get_schedule("nightly")
+    assert gone.value.code is ErrorCode.UNKNOWN_SCHEDULE
+    assert queue.get(job.id).state == "waiting"
+
+
+def test_a_schedule_makes_its_jobs(queue: Any) -> None:
+    queue.schedule("often", "check", every=1)
+    deadline = time.monotonic() + 10
+    while not queue.counts()["waiting"] and time.monotonic() < deadline:
+        time.sleep(0.05)  # it is another process
+    (job, *_) = queue.jobs("waiting")
+    assert re.fullmatch(r"often@\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", job.id)
+    found = queue.get_schedule("often")
+    assert found.fired >= 1
+    assert found.last_job.startswith("often@")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({}, "give either cron, such as"),
+        ({"cron": "* * * * *", "every": 5}, "give either cron, such as"),
+        ({"every": 0.5}, "every_ms must be a whole number from 1,000"),
+        ({"every": 5, "delay": 3}, "a schedule knows no 'delay'"),
+        ({"every": 5, "attempt": 3}, "unknown option 'attempt': did you mean attempts?"),
+        ({"every": 5, "missed": "never"}, "missed must be once or skip"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused_before_it_is_sent(
+    queue: Any, wrong: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(MisuseError, match=re.escape(text)):
+        queue.schedule("s", "n", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"cron": "61 * * * *"}, "is no cron pattern (bad minute)"),
+        ({"cron": "* * * * *", "tz": "Europe/Berlim"}, "did you mean Europe/Berlin?"),
+        ({"cron": "0 0 30 2 *"}, "is no cron pattern (bad day-of-month)"),
+    ],
+)
+def test_what_the_server_alone_knows_of_patterns_and_zones_is_said(
+    queue: Any, wrong: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(Refused, match=re.escape(text)) as refused:
+        queue.schedule("s", "n", **wrong)
+    assert refused.value.code is ErrorCode.BAD_OPTION
+    assert list(queue.schedules()) == []
 
 
 def test_jobs_are_cancelled_and_can_be_put_back(queue: Any) -> None:

@@ -53,11 +53,14 @@ from holdfastd.engine.model import (
     State,
     Token,
 )
+from holdfastd.engine.recurrence import Cron, Every
+from holdfastd.engine.schedules import Missed, Origin, Overlap, Schedule, ScheduleSpec
 from holdfastd.store.base import (
     ATTEMPTS_KEPT,
     DETAIL_BYTES_MAX,
     HistoryOrder,
     JobCursor,
+    StoreBroken,
     StoreDeposed,
     StoreRefused,
 )
@@ -284,6 +287,49 @@ async def test_a_queue_or_session_comes_back_by_its_name_in_the_batch_that_remov
     )
     recovered = await case.reopen()
     assert (recovered.queues, recovered.sessions) == ([again[0]], [again[1]])
+
+
+def schedule(id: str, **changes: Any) -> Schedule:
+    spec = ScheduleSpec("q", id, Every(60_000), "resize", b"data")
+    made = Schedule(Q, spec, False, 1_000, 61_000, None, None, 0, 0, 0, 1_234, 1_234)
+    return made._replace(**changes)
+
+
+SPEC = ScheduleSpec(
+    "q", "nightly", Cron("30 2 * * 1-5", "Europe/Berlin"), "n", b"\0", -3, True, OPTIONS,
+    Missed.SKIP, Overlap.SKIP, Origin.DASHBOARD,
+)  # fmt: skip
+
+
+async def test_schedules_come_back_as_they_were_written_last(case: Case) -> None:
+    whole = schedule(
+        "nightly", spec=SPEC, is_paused=True, next_at_ms=None, last_due_at_ms=5,
+        last_job_id="nightly@1970-01-01T00:00:00.005Z", fired=7, missed=8, skipped=9,
+        changed_at_ms=2_345,
+    )  # fmt: skip
+    await case.write(queues=[QueueRow(Q, "q", False, SETTINGS, 0, COUNTS)])
+    await case.write(schedules=[schedule("a"), schedule("b"), schedule("nightly")])
+    await case.write(schedules=[whole, schedule("a", fired=1)])
+    recovered = await case.reopen()
+    found = {each.spec.id: each for each in recovered.schedules}
+    assert found == {"a": schedule("a", fired=1), "b": schedule("b"), "nightly": whole}
+    await case.write(schedules_removed=[(Q, "a"), (Q, "b")], schedules=[schedule("b", fired=5)])
+    recovered = await case.reopen()
+    assert {each.spec.id: each.fired for each in recovered.schedules} == {"b": 5, "nightly": 7}
+
+
+async def test_a_damaged_schedule_is_noticed(tmp_path: Path) -> None:
+    case = Case("sqlite", tmp_path)
+    await case.open()
+    await case.write(
+        queues=[QueueRow(Q, "q", False, SETTINGS, 0, COUNTS)], schedules=[schedule("a")]
+    )
+    await case.store.close()
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as connection:
+        connection.execute("UPDATE schedule SET spec = CAST(replace(spec, 'dat', 'dbt') AS BLOB)")
+        connection.commit()
+    with pytest.raises(StoreBroken, match=r"schedule a of queue q is damaged\): restore a backup"):
+        await case.open()
 
 
 async def test_a_batch_that_does_not_follow_is_refused_and_changes_nothing(case: Case) -> None:

@@ -86,6 +86,15 @@ async def test_a_jobs_tags_are_there_since_schema_2(old: DaemonProcess) -> None:
     assert stored in ([], [("second", "eu"), ("second", "vip")])
 
 
+async def test_a_schedule_is_there_since_schema_4(old: DaemonProcess) -> None:
+    async with queue_of(old, "archive") as queue:
+        found = [schedule async for schedule in queue.schedules()]
+        assert await ids_in(queue, "waiting") == ["kept"]
+    told = [(each.id, each.cron, each.tz, each.fired, each.options["tags"]) for each in found]
+    assert told in ([], [("leap-day", "0 0 29 2 *", "Europe/Berlin", 0, ["eu", "vip"])])
+    assert all(each.missed and each.data == {"id": "leap-day"} for each in found)
+
+
 async def test_a_queues_settings_hold(old: DaemonProcess) -> None:
     async with queue_of(old, "mail") as queue, queue_of(old, "archive") as archive:
         info = await queue.info()

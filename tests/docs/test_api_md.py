@@ -1,4 +1,4 @@
-"""docs/api.md: its commands run, its page follows a job, its tables are those of the code."""
+"""docs/reference/api.md: its commands run, its page follows a job, its tables are the code's."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from holdfastd.web.safe.shield import BODY_BYTES_MAX
 from support.api import PREFIX, Api
 from support.daemon import DaemonProcess
 
-API_MD = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+API_MD = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text()
 COMMANDS = re.findall(r"^\$ (curl .*)$", API_MD, re.MULTILINE)
 
 

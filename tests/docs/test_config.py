@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfastd.config import RULES, Config, Whole, flatten, load
+from holdfastd.config import RULES, Config, flatten, load
+from holdfastd.config.rules import Whole
 
 CONFIG_TOML = Path(__file__).parents[2] / "config.toml"
 UNITS = {"_ms": "Milliseconds", "_bytes": "Bytes", "bytes_max": "Bytes"}

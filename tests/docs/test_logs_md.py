@@ -1,4 +1,4 @@
-"""docs/logs.md lists every event of the log with its levels and fields, no more and no less."""
+"""docs/reference/logs.md lists every event with its levels and fields, no more and no less."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ from holdfastd.cli import backup_facts
 from holdfastd.store.backup import Backup, Contents
 
 ROOT: Final = Path(__file__).parents[2]
-TEXT: Final = (ROOT / "docs" / "logs.md").read_text()
+TEXT: Final = (ROOT / "docs" / "reference" / "logs.md").read_text()
 SERVER: Final = ROOT / "server" / "holdfastd"
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 ANY: Final = "*"

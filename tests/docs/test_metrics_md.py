@@ -1,11 +1,11 @@
-"""docs/metrics.md lists what the daemon exports, no more and no less."""
+"""docs/reference/metrics.md lists what the daemon exports, no more and no less."""
 
 import re
 from pathlib import Path
 
 from support.metrics import exported
 
-TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
 
 
 async def test_every_metric_is_described_with_its_type_and_labels() -> None:

@@ -1,18 +1,18 @@
-"""docs/operate.md names every check of the doctor, and every order of top."""
+"""docs/how-to/operate.md names every check of the doctor, and every order of top."""
 
 import re
 from pathlib import Path
 
 from holdfast.top import COLUMNS, ORDERS
 from holdfastd.clock import SystemClock
-from holdfastd.config import Config
+from holdfastd.config import Config, from_tree
 from holdfastd.doctor import database, disk
 from holdfastd.doctor.examination import looks
 from holdfastd.store.backup import LOG_BYTES_USUAL
 from holdfastd.store.files import CHECKPOINT_BYTES
 from holdfastd.tls import SOON_MS
 
-OPERATE_MD = (Path(__file__).parents[2] / "docs" / "operate.md").read_text()
+OPERATE_MD = (Path(__file__).parents[2] / "docs" / "how-to" / "operate.md").read_text()
 
 
 def rows() -> dict[str, str]:
@@ -25,7 +25,7 @@ def test_every_check_stands_in_the_table_in_order() -> None:
 
 
 def test_a_finding_has_the_name_of_its_check(tmp_path: Path) -> None:
-    settings = Config.from_mapping({"data": {"dir": str(tmp_path)}})
+    settings = from_tree({"data": {"dir": str(tmp_path)}})
     for name, look in looks(settings, SystemClock(), 64).items():
         assert look().name == name
 

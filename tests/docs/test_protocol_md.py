@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.packing import pack, unpack
 from holdfast.wire import constants
 from holdfast.wire.checks import OPTION_CHECKS
 from holdfast.wire.constants import ERROR_CODES, EventKind, FailReason, Op, State
 from holdfast.wire.frames import FrameDecoder, encode_frame
 from holdfast.wire.messages import MESSAGES, decode, encode
+from holdfastd.engine import commands
+from holdfastd.engine.routes import MUTATING
 from holdfastd.engine.transitions import TRANSITIONS
 
 TEXT = (Path(__file__).parents[2] / "protocol.md").read_text()
@@ -81,3 +84,24 @@ def test_golden_frames_are_read_and_written_to_the_byte(name: str) -> None:
     message = decode(body)
     assert type(message) is MESSAGES[Op[name]]
     assert encode_frame(encode(message)) == data
+
+
+def test_the_payload_is_what_the_python_client_makes_of_it() -> None:
+    value = {"id": 7, "at": 1_700_000_000_000, "ratio": 0.5, "tags": ["eu"], "raw": b"\x00\xff"}
+    (told,) = re.findall(r"```payload\n(\w+)\n```", TEXT)
+    assert unpack(bytes.fromhex(told)) == value
+    assert pack(value).hex() == told
+
+
+def test_the_changing_requests_are_those_whose_numbers_are_stored() -> None:
+    (told,) = re.findall(r"\*\*Changing requests\*\* are ([A-Z_, ]+), and all of", TEXT)
+    administering = TEXT.split("### Administering\n")[1].split("\n##")[0]
+    names = {*told.split(", "), *re.findall(r"\*\*([A-Z]+)\*\*", administering)}
+    of_schedules = {
+        commands.PutSchedule: {"SCHEDULE"},
+        commands.RemoveSchedule: {"UNSCHEDULE"},
+        commands.PauseSchedule: {"PAUSE_SCHEDULE", "RESUME_SCHEDULE"},
+        commands.RunSchedule: {"RUN_SCHEDULE"},
+    }
+    stored = [of_schedules.get(kind, {kind.__name__.upper()}) for kind in MUTATING]
+    assert names == set().union(*stored)

@@ -1,4 +1,4 @@
-"""docs/search.md: its queries find what it says, and its tables are those of the code."""
+"""docs/reference/search.md: its queries find what it says, and its tables are those of the code."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from holdfastd.search.query import Field, parse
 from holdfastd.search.searching import Searching
 from support.shelf import NOW_MS, Shelf, Shelved
 
-SEARCH_MD = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+SEARCH_MD = (Path(__file__).parents[2] / "docs" / "reference" / "search.md").read_text()
 MINUTE_MS = 60_000
 
 

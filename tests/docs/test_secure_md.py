@@ -1,12 +1,13 @@
-"""docs/secure.md names the roles, the audited commands and the commands for keys as they are."""
+"""docs/how-to/secure.md names roles, audited commands and commands for keys as they are."""
 
 import re
 from pathlib import Path
 
+from holdfast.wire.messages import name_of
 from holdfastd.access.rights import RIGHTS, Role
 from holdfastd.keys_cli import keys
 
-TEXT = (Path(__file__).parents[2] / "docs" / "secure.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "secure.md").read_text()
 
 
 def test_every_role() -> None:
@@ -15,9 +16,9 @@ def test_every_role() -> None:
 
 
 def test_every_audited_command() -> None:
-    audited = {kind.__name__.upper() for kind, right in RIGHTS.items() if right.is_audited}
+    audited = {name_of(kind) for kind, right in RIGHTS.items() if right.is_audited}
     sentence = TEXT[TEXT.index("Commands: `REMOVE`") :].split(";")[0]
-    assert set(re.findall(r"`([A-Z]+)`", sentence)) == audited
+    assert set(re.findall(r"`([A-Z_]+)`", sentence)) == audited
 
 
 def test_every_command_and_option_of_keys() -> None:

@@ -247,6 +247,47 @@ def test_a_selection_is_acted_on_as_it_was_seen(api: Api) -> None:
     assert api.post("/actions", {"kind": "delete", "jobs": refs, "query": ""}).status == 400
 
 
+def test_many_queues_are_paused_and_those_go_on_that_were(tmp_path: Path) -> None:
+    with DaemonProcess(tmp_path / "data") as daemon:
+        api = Api(daemon.http_address)
+        for name in ("mail", "mail-eu", "pay"):
+            api.post(f"/queues/{name}/jobs", {"name": "n"})
+        api.post("/queues/pay/pause")
+
+        def paused() -> list[str]:
+            return [q["name"] for q in api.get("/queues").body["queues"] if q["is_paused"]]
+
+        mails = api.post("/actions", {"kind": "pause", "queues": "mail*"})
+        assert (mails.status, mails.body["done"], mails.body["can_undo"]) == (200, 2, True)
+        assert paused() == ["mail", "mail-eu", "pay"]
+        assert api.post(f"/actions/{mails.body['id']}/undo").body["state"] == "undone"
+        assert paused() == ["pay"]
+        assert api.post("/actions", {"kind": "resume", "queues": "*"}).body["done"] == 1
+        assert paused() == []
+        for wrong in (
+            {"kind": "delete", "queues": "*"},
+            {"kind": "pause", "query": ""},
+            {"kind": "pause", "queues": "*", "query": ""},
+            {"kind": "pause", "queues": "*", "params": {"priority": 1}},
+        ):
+            assert api.post("/actions", wrong).status == 400, wrong
+
+
+def test_an_action_that_a_kill_cut_short_is_told_of_by_the_next_daemon(tmp_path: Path) -> None:
+    with DaemonProcess(tmp_path / "data") as daemon:
+        api = Api(daemon.http_address)
+        api.post("/queues/q/batches", {"jobs": [{"name": "n"} for _ in range(5)]})
+        begun = api.post("/actions", {"kind": "delete", "query": "queue:q"}).body
+        until(lambda: (tmp_path / "data" / "actions.json").exists())
+        until(lambda: begun["id"] in (tmp_path / "data" / "actions.json").read_text())
+        daemon.kill()
+        daemon.start()
+        told = Api(daemon.http_address).get(f"/actions/{begun['id']}").body
+        assert (told["state"], told["done"]) == ("stopped", 0)
+        assert "before it began: nothing was done" in told["why"]
+        assert Api(daemon.http_address).get("/queues/q").body["counts"]["waiting"] == 5
+
+
 def test_all_that_match_begin_in_the_background(api: Api, daemon: DaemonProcess) -> None:
     api.post("/queues/all/batches", {"jobs": [{"name": "n"} for _ in range(1_200)]})
     asked = {"kind": "cancel", "query": "queue:all", "expected_count": 1_200}

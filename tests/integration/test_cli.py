@@ -1,12 +1,13 @@
-"""The `holdfast` command: data on stdout, messages on stderr, stable exit codes."""
+"""The `holdfast` command: data on stdout. What is done wrong with it: test_mistakes.py."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
+from holdfast.cli import EXIT_INTERRUPTED
 from support.daemon import DaemonProcess
 
 
@@ -59,33 +60,6 @@ def test_a_job_is_added_shown_listed_acted_on_and_removed(daemon: DaemonProcess)
     assert json.loads(holdfast(daemon, "queues", "--json").stdout)["mail"]["waiting"] == 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (["job", "mail", "nope"], 1, "there is no queue mail"),
-        (["add", "mail", "n", "{bad"], 2, "DATA is not JSON"),
-        (["add", "a b", "n"], 2, "queue name 'a b' is not allowed"),
-        (["add", "mail", "n", "--delay", "soon"], 2, "'soon' is no duration"),
-        (["worker", "nowhere:worker"], 2, "No module named 'nowhere'"),
-        (["worker", "json"], 2, "must be MODULE:ATTRIBUTE"),
-        (["worker", "json:dumps.x"], 2, "json:dumps.x"),
-    ],
-)
-def test_wrong_use_is_told_on_stderr_with_a_stable_code(
-    daemon: DaemonProcess, arguments: list[str], code: int, words: str
-) -> None:
-    done = holdfast(daemon, *arguments)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_server_that_is_not_there_has_an_exit_code_of_its_own() -> None:
-    done = holdfast("holdfast://127.0.0.1:1", "queues")
-    assert done.returncode == 3
-    assert "is holdfastd running there?" in done.stderr
-
-
 def test_a_worker_is_run_from_a_module(daemon: DaemonProcess, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(
         "from holdfast import Worker\n"
@@ -104,11 +78,52 @@ def test_a_worker_is_run_from_a_module(daemon: DaemonProcess, tmp_path: Path) ->
 def test_tail_prints_events_as_they_happen(daemon: DaemonProcess) -> None:
     command = [sys.executable, "-m", "holdfast", "--url", daemon.url]
     tail = [*command, "tail", "mail", "--after", "0", "--json"]
-    with subprocess.Popen(tail, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(tail, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["kind"] == "missed"
         holdfast(daemon, "add", "mail", "n", "--id", "a")
         event = json.loads(process.stdout.readline())
         assert (event["kind"], event["id"]) == ("added", "a")
-        process.terminate()
-        process.wait(10)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == EXIT_INTERRUPTED
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_a_reader_that_has_enough_ends_it_in_silence(daemon: DaemonProcess) -> None:
+    command = f"{sys.executable} -m holdfast --url {daemon.url} queues | true"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=30, check=True)
+    assert done.stderr == b""
+
+
+def test_a_schedule_is_made_listed_run_paused_and_removed(daemon: DaemonProcess) -> None:
+    made = holdfast(
+        daemon, "schedule", "mail", "nightly", "report", '{"kind": 1}', "--cron", "30 2 * * 1-5",
+        "--tz", "Europe/Berlin", "--attempts", "3", "--tag", "eu",
+    )  # fmt: skip
+    words = "At 02:30 on Monday through Friday, Europe/Berlin"
+    assert re.fullmatch(rf"{words}; next at \d{{4}}-\d\d-\d\d \d\d:30:00 UTC\n", made.stdout)
+    every = holdfast(daemon, "schedule", "post", "pulse", "check", "--every", "5m", "--json")
+    assert json.loads(every.stdout)["words"] == "Every 5 minutes"
+    lines = holdfast(daemon, "schedules").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["queue", "id"], ["mail", "nightly"], ["post", "pulse"],
+    ]  # fmt: skip
+    assert lines[1].endswith(words)
+    (one,) = holdfast(daemon, "schedules", "mail", "--json").stdout.splitlines()
+    assert (json.loads(one)["data"], json.loads(one)["options"]["tags"]) == ({"kind": 1}, ["eu"])
+    run = holdfast(daemon, "run-schedule", "mail", "nightly").stdout.strip()
+    assert run.startswith("nightly@now-")
+    assert run in holdfast(daemon, "jobs", "id:nightly@*").stdout
+    assert holdfast(daemon, "pause-schedule", "mail", "nightly").returncode == 0
+    assert "paused" in holdfast(daemon, "schedules", "mail").stdout
+    assert holdfast(daemon, "resume-schedule", "mail", "nightly").returncode == 0
+    assert holdfast(daemon, "unschedule", "mail", "nightly").returncode == 0
+    gone = holdfast(daemon, "unschedule", "mail", "nightly")
+    assert (gone.returncode, gone.stderr) == (1, "holdfast: no schedule nightly in queue mail\n")
+    wrong = holdfast(daemon, "schedule", "mail", "s", "n", "--cron", "99 * * * *")
+    assert wrong.returncode == 1
+    assert "no cron pattern (bad minute): use five fields" in wrong.stderr
+    neither = holdfast(daemon, "schedule", "mail", "s", "n")
+    assert (neither.returncode, neither.stderr.count("\n")) == (2, 1)

@@ -1,6 +1,6 @@
-"""374 hostile texts wherever a job, its worker or a question about it can carry one: each page has
-the elements and attributes that it has for plain texts, and no others; each answer of the API has
-the texts as they are.
+"""374 hostile texts wherever a job, a schedule, a worker or a question about them can carry one:
+each page has the elements and attributes that it has for plain texts, and no others; each answer of
+the API has the texts as they are.
 
 In Chromium the same is tried by tests/browser/test_hostile.py.
 """
@@ -16,6 +16,8 @@ import pytest
 
 from holdfast import Queue, Worker
 from holdfast.active import ActiveJob
+from holdfast.wire.constants import SCHEDULE_ID_LENGTH_MAX
+from holdfastd.search.query import quoted
 from support import sabotaged_daemon
 from support.daemon import DaemonProcess
 from support.hostile import KINDS, MARKER, PAYLOADS, as_tag, printable
@@ -74,6 +76,47 @@ class House:
             addresses += [link for link in links if after_of(link) not in known][:1]
         assert len(addresses) > len(PAYLOADS) // 100
 
+    def schedule(self, queue: str, text: str) -> None:
+        """One that carries the text wherever it can."""
+        id = schedule_id(text)
+        body = {"name": printable(text), "data": {text: text}, "tags": [as_tag(text)]}
+        path = f"/api/v1/queues/{queue}/schedules/{quote(id, safe='')}"
+        made = self.client.put(path, json={**body, "every_ms": 365 * 24 * 3600 * 1000})
+        assert made.status_code == 201, made.text
+
+    def schedule_pages(self, queue: str, texts: Sequence[str]) -> Iterator[Markup]:
+        """The list, page by page; and of these each by itself, with a job, form and questions."""
+        for id in map(schedule_id, texts):
+            path = f"/api/v1/queues/{queue}/schedules/{quote(id, safe='')}/run"
+            assert self.client.post(path).status_code == 201
+        after = ""
+        while True:
+            page = self.page("/schedules", queue=queue, match="", after=after)
+            yield page
+            links = [text for text in page.texts if text.startswith("/schedules?")]
+            following = [found for found in map(after_of, links) if found and found != after]
+            if not following:
+                break
+            after = following[-1]
+        for id in map(schedule_id, texts):
+            yield self.page(f"/schedules/{queue}/{quote(id, safe='')}")
+            yield self.page("/schedules/edit", queue=queue, id=id)
+            for kind in ("run", "pause", "delete"):
+                yield self.page(f"/do/schedules/{kind}", queue=queue, id=id)
+
+    def typed(self, text: str) -> Markup:
+        """The form that makes a schedule, with the text in every field."""
+        names = ("id", "name", "data", "rule", "cron", "tz", "every", "missed", "overlap", "tags")
+        more = ("priority", "attempts", "backoff", "delay", "cap")
+        origin = str(self.client.base_url).rstrip("/")
+        answer = self.client.post(
+            "/schedules/new",
+            data={"queue": "typed", **dict.fromkeys([*names, *more], text)},
+            headers={"Origin": origin, "Sec-Fetch-Site": "same-origin"},
+        )
+        assert answer.status_code == 400, answer.text[:500]
+        return Markup(answer.text)
+
     def ids(self, queue: str) -> list[str]:
         with Queue(queue, url=self.daemon.url) as jobs:
             return [job.id for state in ("completed", "failed") for job in jobs.jobs(state)]
@@ -84,6 +127,10 @@ class House:
         for id in ids:
             for tab in tabs:
                 yield self.page(f"/jobs/{queue}/{quote(id, safe='')}", tab=tab)
+
+
+def schedule_id(text: str) -> str:
+    return printable(text, SCHEDULE_ID_LENGTH_MAX)
 
 
 class Failed(Exception):
@@ -186,6 +233,25 @@ def test_a_jobs_page_is_made_of_what_it_is_made_of(house: House) -> None:
     shown = "".join("".join(page.text.split()) for page in hostile)
     missing = [text for text in PAYLOADS if "".join(printable(text, 40).split()) not in shown]
     assert len(missing) < 60, "those that are written in another way, such as quotes in JSON"
+
+
+def test_schedules_are_shown_as_they_are(house: House) -> None:
+    """A few on pages of their own, all in the list; and the job of each on its page."""
+    hostile_few, plain_few = PAYLOADS[::40], PLAIN[:2]
+    for queue, texts in (("plan", PAYLOADS), ("plan-plain", PLAIN[:60])):  # two pages
+        for text in texts:
+            house.schedule(queue, text)
+    hostile = list(house.schedule_pages("plan", hostile_few))
+    plain = list(house.schedule_pages("plan-plain", plain_few))
+    for queue, pages, few in (("plan", hostile, hostile_few), ("plan-plain", plain, plain_few)):
+        pages += [house.page(f"/queues/{queue}"), *map(house.typed, few)]
+        for text in few:
+            found = house.json("/api/v1/jobs", q=f"queue:{queue} id:{quoted(schedule_id(text))}*")
+            assert found["jobs"], text
+            pages += house.job_pages(queue, [found["jobs"][0]["id"]], ("data",))
+    assert strange(hostile, plain) == []
+    shown = "\n".join(page.text for page in hostile)
+    assert [text for text in PAYLOADS if schedule_id(text).strip() not in shown] == []
 
 
 def test_a_question_is_shown_as_it_is(house: House) -> None:

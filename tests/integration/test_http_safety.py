@@ -15,8 +15,8 @@ import pytest
 
 from holdfast import Queue
 from holdfast.wire.credentials import parse_key
+from holdfastd.access.rights import CHANGING, Need, Role
 from holdfastd.access.rights import NEEDS as ROLES_OF
-from holdfastd.access.rights import Need, Role
 from holdfastd.web.safe.needs import NEEDS
 from holdfastd.web.safe.shield import HEADERS
 from support.daemon import DaemonProcess
@@ -203,7 +203,7 @@ def test_each_role_is_let_through_to_what_is_its_own(house: House, role: Role) -
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.MONITOR, Role.WORKER])
 def test_who_may_only_look_changes_nothing(house: House, role: Role) -> None:
     before = house.state_of_job()
-    changes = rows(Need.ADD, Need.ACT, Need.DESTROY)
+    changes = rows(*CHANGING)
     assert len(changes) > 5
     with house.person(house.keys[role]) as person:
         for method, path in changes:
@@ -339,6 +339,7 @@ def everything_shown(client: httpx2.Client) -> Iterator[tuple[str, str]]:
         "/jobs/export?q=id:m1",
         *(f"/jobs/mail/m1?tab={tab}" for tab in tabs),
         "/api/v1/jobs?q=id:m1",
+        "/api/v1/jobs/export?q=id:m1&whole=true",
         "/api/v1/queues/mail/jobs/m1",
         "/api/v1/queues/mail/jobs/m1/wait?timeout_ms=0",
     ):
@@ -351,14 +352,15 @@ def test_what_is_redacted_is_in_no_page_and_no_answer(house: House) -> None:
         with house.person(house.keys[role]) as person:
             shown = dict(everything_shown(person))
             assert [path for path, text in shown.items() if SECRET in text] == []
-            for path in ("/jobs/mail/m1?tab=data", "/api/v1/queues/mail/jobs/m1"):
+            exported = "/api/v1/jobs/export?q=id:m1&whole=true"
+            for path in ("/jobs/mail/m1?tab=data", "/api/v1/queues/mail/jobs/m1", exported):
                 assert "ada" in shown[path], path
                 assert "[redacted]" in shown[path], path
             for query in ("data.password:*", f"data.password:{SECRET}", "data.api.0.secret:*"):
                 for path in ("/jobs", "/jobs/facets", "/jobs/export"):
                     answer = person.get(path, params={"q": query})
                     assert "mail/m1" not in answer.text, (path, query)
-                for path in ("/api/v1/jobs", "/api/v1/jobs/facets"):
+                for path in ("/api/v1/jobs", "/api/v1/jobs/facets", "/api/v1/jobs/export"):
                     assert person.get(path, params={"q": query}).status_code == 403, (path, query)
             said = person.get("/jobs", params={"q": "data.password:x"}).text
             assert "cannot be searched for" in said

@@ -251,6 +251,36 @@ def test_a_drain_says_how_many_it_takes_and_a_deletion_wants_the_name(
         assert browser.get("/queues/doomed").status == 404
 
 
+def test_all_queues_are_paused_by_a_form_and_undone(tmp_path: Path) -> None:
+    with (
+        DaemonProcess(tmp_path / "data") as daemon,
+        PlainBrowser(daemon.http_address) as browser,
+        Queue("one", url=daemon.url) as one,
+        Queue("two", url=daemon.url) as two,
+    ):
+        one.add("job", {})
+        two.add("job", {})
+        asked = browser.get(browser.get("/").link("Pause all"))
+        assert "Pause all 2 queues?" in asked.text
+        assert "2 jobs will wait" in asked.text
+        paused = browser.submit(asked, asked.form("/do/all-queues/pause"))
+        check(paused)
+        assert "2 queues paused" in paused.text
+        assert one.info()["paused"]
+        assert two.info()["paused"]
+        undone = browser.submit(paused, paused.form("/do/undo"), "Undo")
+        assert "Undone: 2 queues as before" in undone.text
+        assert not one.info()["paused"]
+        assert [each.text for each in undone.root.all("a") if each.text == "Resume all"] == []
+        browser.get("/do/all-queues/pause")
+        again = browser.get("/do/all-queues/pause")
+        browser.submit(again, again.form("/do/all-queues/pause"))
+        server = browser.get("/server")
+        browser.submit(server, server.form("/do/undo"), "Undo")
+        assert not two.info()["paused"]
+        assert browser.get("/do/all-queues/drain").status == 404
+
+
 # ---- live ----------------------------------------------------------------------------------------
 
 

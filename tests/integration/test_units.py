@@ -21,7 +21,7 @@ WORKER: Final = UNITS / "holdfast-worker@.service"
 SOCKETS: Final = {"tcp": UNITS / "holdfastd.socket", "http": UNITS / "holdfastd-http.socket"}
 EXPOSURE_MAX: Final = 1.5
 PROGRAMS: Final = ["/opt/holdfast/bin/holdfastd", "/opt/holdfast/bin/holdfast", "/bin/kill"]
-"""Where docs/install.md has them."""
+"""Where docs/how-to/install.md has them."""
 
 
 def seconds(text: str) -> float:
@@ -143,5 +143,5 @@ def test_the_files_that_a_unit_names_are_under_the_places_of_the_docs() -> None:
 
 
 def test_every_unit_is_explained() -> None:
-    page = (UNITS.parents[1] / "docs" / "systemd.md").read_text()
+    page = (UNITS.parents[1] / "docs" / "how-to" / "systemd.md").read_text()
     assert [unit.name for unit in UNITS.iterdir() if f"`{unit.name}`" not in page] == []

@@ -68,6 +68,7 @@ class Driver:
             recovered.queues,
             recovered.sessions,
             recovered.active,
+            recovered.schedules,
             self.moment,
         )
         self.batch = recovered.batch

@@ -17,6 +17,8 @@ from typing import Any, Final
 from holdfast.packing import pack
 from holdfastd.engine import commands
 from holdfastd.engine.model import Backoff, JobOptions, Keep, NewJob, QueueSettings, Rate, Retention
+from holdfastd.engine.recurrence import Cron
+from holdfastd.engine.schedules import Missed, ScheduleSpec
 from holdfastd.store.files import DATABASE_NAME
 from holdfastd.store.schema import SCHEMA_VERSION
 from support.engine import START_MS, P, V, W
@@ -27,6 +29,15 @@ FAR_MS: Final = 4_102_444_800_000
 """The year 2100."""
 HOUR_MS: Final = 3_600_000
 TAGGED: Final = JobOptions(tags=("eu", "vip"))
+SCHEDULE: Final = ScheduleSpec(
+    "archive",
+    "leap-day",
+    Cron("0 0 29 2 *", "Europe/Berlin"),
+    "send",
+    pack({"id": "leap-day"}),
+    options=TAGGED,
+    missed=Missed.SKIP,
+)
 KEEP_ALL: Final = Keep(None, None)
 """Else today's daemon would at once remove what was finished in the fixture's year."""
 SETTINGS: Final = QueueSettings(
@@ -64,6 +75,7 @@ class _Maker:
         self._running()
         self._waiting()
         self._paused()
+        self._scheduled()
 
     def _add(self, *jobs: NewJob, queue: str = "mail") -> None:
         self.driver.ask(P, commands.Enqueue(queue, list(enumerate(jobs)), []))
@@ -110,6 +122,10 @@ class _Maker:
             _job("last", priority=9), _job("second", options=TAGGED), _job("first", priority=-5)
         )
         self._add(_job("due", run_at_ms=START_MS + HOUR_MS), _job("tomorrow", run_at_ms=FAR_MS))
+
+    def _scheduled(self) -> None:
+        """Since schema 4; long overdue whenever it is read, and to be left out."""
+        self.driver.ask(P, commands.PutSchedule(SCHEDULE))
 
     def _paused(self) -> None:
         self._add(_job("kept"), queue="archive")

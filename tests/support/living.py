@@ -125,6 +125,23 @@ class LivingSystem:
             reports.add("price-list", wrong, id="prices-of-may", priority=-5)
         with self.queue("mail") as mail:
             mail.add_many([_hopeless(number) for number in range(6)])
+        self._plan()
+
+    def _plan(self) -> None:
+        """What comes again and again: by the clock of a place, by an interval, and paused."""
+        with self.queue("reports") as reports:
+            reports.schedule(
+                "nightly", "monthly-report", {"month": "2026-11"},
+                cron="30 2 * * 1-5", tz="Europe/Berlin", overlap="skip", attempts=3,
+            )  # fmt: skip
+            reports.schedule("stock", "price-list", {"items": ["mug"]}, every=3600, missed="skip")
+        with self.queue("images") as images:
+            data = {"photo": "front-page.jpg"}
+            images.schedule("front-page", "thumbnail", data, every=60, tags=["shop"])
+            images.run_schedule("front-page")
+        with self.queue("newsletter") as newsletter:
+            newsletter.schedule("first-of-month", "collect", cron="0 8 1 * *", tz="America/Lima")
+            newsletter.pause_schedule("first-of-month")
 
     def _lose_a_worker(self) -> None:
         with self.queue("video") as video:

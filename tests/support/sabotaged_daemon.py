@@ -13,6 +13,7 @@ no_goaway: clients are not told that the daemon goes down.
 believes: the wall clock is believed in what it says of ages, whatever it did.
 chatters: libraries write into the log what they do.
 escapes_nothing: pages have what jobs carry in them as it is.
+moves_on_alone: the job of a due instant is added 0.3 s after its schedule has moved on.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from holdfastd.engine.broker import Engine
 from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.model import Token
 from holdfastd.engine.partition import Partition
+from holdfastd.engine.scheduling import Scheduling
 from holdfastd.engine.working import Working
 from holdfastd.net import peer
 from holdfastd.net.listener import Listener
@@ -124,6 +126,15 @@ def escapes_nothing() -> None:
     vars(rendering)["Environment"] = Careless
 
 
+def moves_on_alone() -> None:
+    add = Scheduling._add
+
+    def late(self: Scheduling, *arguments: Any) -> None:
+        asyncio.get_running_loop().call_later(0.3, add, self, *arguments)
+
+    Scheduling._add = late  # type: ignore[method-assign,assignment]  # the sabotage
+
+
 def feeds_blindly() -> None:
     feed = Supervisor.feed_watchdog
 
@@ -173,6 +184,7 @@ RULES = (
     no_caps,
     chatters,
     escapes_nothing,
+    moves_on_alone,
     feeds_blindly,
     forgets_leases,
     no_goaway,

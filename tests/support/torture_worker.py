@@ -67,7 +67,7 @@ def main() -> None:
     worker = Worker(queues, by_name, url=url, concurrency=CONCURRENCY)
     worker.on("completed", handlers.completed)
     if mode == "stubborn":
-        worker.cancel = lambda token: None  # type: ignore[method-assign]  # the sabotage
+        worker.cancel = lambda token, why: None  # type: ignore[method-assign]  # the sabotage
     worker.run()
 
 

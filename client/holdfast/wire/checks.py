@@ -145,7 +145,8 @@ def check_backoff(name: str, value: object) -> dict[str, Any]:
     if unknown:
         raise Refusal(
             ErrorCode.BAD_OPTION,
-            f"{name} of kind {kind} knows {', '.join(checks)}; {shown(unknown[0])} is not one",
+            f"{name} of kind {kind} knows {', '.join(checks)}; "
+            f"{shown(unknown[0])} is not one of them",
             {"option": name},
         )
     full = {"jitter": "none", "factor": 2.0, "cap_ms": DELAY_MS_MAX, **value}

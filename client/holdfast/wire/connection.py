@@ -32,6 +32,7 @@ from holdfast.wire.messages import (
     Welcome,
     decode,
     encode,
+    name_of,
 )
 
 Received: TypeAlias = list[Message | MessageError]
@@ -113,7 +114,7 @@ class _Connection:
         if type(message) not in self.MAY_RECEIVE[self.state]:
             raise ProtocolError(
                 ErrorCode.UNEXPECTED_MESSAGE,
-                f"{type(message).__name__.upper()} is not allowed here: the connection is "
+                f"{name_of(type(message))} is not allowed here: the connection is "
                 f"{self.state.name.lower()}",
             )
 

@@ -30,6 +30,9 @@ QUEUE_NAME_LENGTH_MAX: Final = 128
 JOB_ID_LENGTH_MAX: Final = 128
 JOB_NAME_LENGTH_MAX: Final = 128
 SESSION_ID_LENGTH_MAX: Final = 64
+REQUEST_MAX: Final = 2**63 - 1
+"""The highest request number: the last one of each session is stored, and SQLite's integers have 64
+bits with a sign."""
 PRIORITY_MIN: Final = -(2**31)
 PRIORITY_MAX: Final = 2**31 - 1
 ATTEMPTS_MAX: Final = 1_000_000
@@ -41,6 +44,14 @@ BACKOFF_DELAYS_MAX: Final = 100
 TAGS_MAX: Final = 20
 """Of one job. Each is a row of its own in the database."""
 TAG_LENGTH_MAX: Final = 64
+SCHEDULE_ID_LENGTH_MAX: Final = 90
+"""A job's id is made of it: with `@` and an instant, or `@now-` and RUN_LENGTH_MAX characters, it
+has at most JOB_ID_LENGTH_MAX."""
+RUN_LENGTH_MAX: Final = 32
+"""A UUID in hex."""
+CRON_LENGTH_MAX: Final = 200
+EVERY_MS_MIN: Final = 1_000
+"""A schedule is no busy loop: what is to happen more often belongs into a worker."""
 ERROR_TYPE_LENGTH_MAX: Final = 256
 ERROR_MESSAGE_LENGTH_MAX: Final = 4_096
 ERROR_TRACEBACK_LENGTH_MAX: Final = 16_384
@@ -87,6 +98,7 @@ class Op(IntEnum):
     COUNTS = 66
     SEARCH = 67
     EXPLAIN = 68
+    SCHEDULES = 69
     # administer
     REMOVE = 80
     PROMOTE = 81
@@ -100,6 +112,11 @@ class Op(IntEnum):
     CANCEL = 89
     MOVE = 90
     EDIT = 91
+    SCHEDULE = 92
+    UNSCHEDULE = 93
+    PAUSE_SCHEDULE = 94
+    RESUME_SCHEDULE = 95
+    RUN_SCHEDULE = 96
     # from the server
     REPLY = 128
     ERROR = 129
@@ -219,6 +236,7 @@ class ErrorCode(IntEnum):
     NOT_EMPTY = 404
     JOB_EXISTS = 405
     UNKNOWN_WORKER = 406
+    UNKNOWN_SCHEDULE = 407
     BUSY = 500
     DISK_FULL = 501
     DRAINING = 502
@@ -251,6 +269,7 @@ ERROR_CODES: Final[dict[ErrorCode, Code]] = {
     ErrorCode.NOT_EMPTY: Code(False, "wait for active jobs to end, or force it"),
     ErrorCode.JOB_EXISTS: Code(False, "remove one of the two, or leave it where it is"),
     ErrorCode.UNKNOWN_WORKER: Code(False, "look at the workers again; it has left"),
+    ErrorCode.UNKNOWN_SCHEDULE: Code(False, "check queue and id; somebody may have removed it"),
     ErrorCode.BUSY: Code(True, "wait a moment and send it again"),
     ErrorCode.DISK_FULL: Code(True, "send it again later; the operator must free space"),
     ErrorCode.DRAINING: Code(True, "connect again: the server is being restarted"),

@@ -1,6 +1,7 @@
 """Every message of the protocol as a NamedTuple, and its way to and from a msgpack array.
 
-The class `Enqueue` is the message with the opcode `Op.ENQUEUE`, and so on.
+The class `Enqueue` is the message with the opcode `Op.ENQUEUE`, `PauseSchedule` that with
+`Op.PAUSE_SCHEDULE`, and so on.
 
 A frame's array is `[op, *fields]` in the order of the class. Decoding checks the type of each
 field; what is inside a list of items is checked where it is used (`wire.checks`), so that one bad
@@ -10,6 +11,7 @@ append fields. A field with a default may be missing at the end.
 Payloads and results are `bytes` throughout: this layer never looks into them.
 """
 
+import re
 import threading
 from itertools import product
 from typing import Any, Final, NamedTuple, TypeAlias, cast, get_args
@@ -209,9 +211,11 @@ class Counts(NamedTuple):
 
 
 class Search(NamedTuple):
-    """One page of the jobs of all queues that match a query (docs/search.md). after: what the page
-    before gave as `next`, nil = the first page. Reply: `{"jobs": [map], "next": after or nil,
-    "was_cut": bool, "looked_at": n}`; was_cut = time was up before the page was full."""
+    """One page of the jobs of all queues that match a query (docs/reference/search.md).
+
+    after: what the page before gave as `next`, nil = the first page. Reply: `{"jobs": [map],
+    "next": after or nil, "was_cut": bool, "looked_at": n}`; was_cut = time was up before the page
+    was full."""
 
     request: int
     query: str
@@ -225,6 +229,17 @@ class Explain(NamedTuple):
     request: int
     queue: str
     id: str
+
+
+class Schedules(NamedTuple):
+    """Schedules of a queue, nil = of all, by queue and id after `after` (`[queue, id]`); with id
+    that one of the queue. Reply: `{"schedules": [map], "next": after or nil}`; nil = no more."""
+
+    request: int
+    queue: str | None = None
+    id: str | None = None
+    after: Fields | None = None
+    limit: int = 100
 
 
 # ---- administer: a list of ids gives a list of [index, code, message] of those refused ----------
@@ -333,6 +348,50 @@ class Edit(NamedTuple):
     expected: int | None = None
 
 
+class Schedule(NamedTuple):
+    """A job each time that it is due, in place of the queue's schedule of that id. when: map with
+    cron and tz, or every_ms. options: of the jobs, and missed, overlap. Reply: the schedule's map
+    (see protocol.md, Schedules)."""
+
+    request: int
+    queue: str
+    id: str
+    name: str
+    payload: bytes
+    when: Map
+    options: Map
+
+
+class Unschedule(NamedTuple):
+    """The schedule goes; its jobs stay."""
+
+    request: int
+    queue: str
+    id: str
+
+
+class PauseSchedule(NamedTuple):
+    request: int
+    queue: str
+    id: str
+
+
+class ResumeSchedule(NamedTuple):
+    request: int
+    queue: str
+    id: str
+
+
+class RunSchedule(NamedTuple):
+    """One job now, whatever the plan. run: chosen by the client, never twice; the job's id is made
+    of it. Reply: that id."""
+
+    request: int
+    queue: str
+    id: str
+    run: str
+
+
 # ---- from the server ---------------------------------------------------------------------------
 
 
@@ -379,14 +438,21 @@ Message: TypeAlias = (
     | Enqueue | Wait
     | Subscribe | Credit | Ack | Fail | Release | Extend
     | Listen | Unlisten
-    | Get | List | Counts | Search | Explain
+    | Get | List | Counts | Search | Explain | Schedules
     | Remove | Promote | Retry | Change | Pause | Resume | Configure | Drain | Obliterate
     | Cancel | Move | Edit
+    | Schedule | Unschedule | PauseSchedule | ResumeSchedule | RunSchedule
     | Reply | Error | Jobs | Revoke | Events | Stop
 )  # fmt: skip
 
+
+def name_of(message: type[Any]) -> str:
+    """Of its opcode, such as PAUSE_SCHEDULE."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", message.__name__).upper()
+
+
 MESSAGES: Final[dict[Op, type[Message]]] = {
-    Op[message.__name__.upper()]: message for message in get_args(Message)
+    Op[name_of(message)]: message for message in get_args(Message)
 }
 _OPS: Final[dict[type[Message], int]] = {message: int(op) for op, message in MESSAGES.items()}
 

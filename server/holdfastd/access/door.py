@@ -273,7 +273,7 @@ def identity_of(record: KeyRecord) -> Identity:
 def _bearer_of(header: str) -> str:
     scheme, _, text = header.partition(" ")
     if scheme.lower() != "bearer":  # it may be a secret: it is not shown
-        raise Refusal(ErrorCode.NOT_AUTHENTICATED, "Authorization must be: Bearer KEY")
+        raise Refusal(ErrorCode.NOT_AUTHENTICATED, "the header Authorization must be: Bearer KEY")
     return text
 
 

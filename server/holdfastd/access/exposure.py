@@ -67,6 +67,6 @@ def problems(config: Config) -> list[str]:
             found.append(
                 f"{section}.listen = {listen} can be reached from other machines: set "
                 f'tls.cert_file and tls.key_file, or {section}.tls = "off" if everything may go '
-                "in the clear (docs/secure.md)"
+                "in the clear (docs/how-to/secure.md)"
             )
     return found

@@ -45,9 +45,10 @@ class Need(Enum):
     ACT = "act on jobs and queues"
     """Whatever destroys no queue."""
     DESTROY = "empty or delete queues"
+    KEEP = "reload the server or have it backed up"
 
 
-CHANGING: Final = frozenset({Need.ADD, Need.ACT, Need.DESTROY})
+CHANGING: Final = frozenset({Need.ADD, Need.ACT, Need.DESTROY, Need.KEEP})
 NEEDS: Final[dict[Need, frozenset[Role]]] = {
     Need.SEE_COUNTS: frozenset(
         {Role.PRODUCER, Role.VIEWER, Role.OPERATOR, Role.ADMIN, Role.MONITOR}
@@ -56,6 +57,7 @@ NEEDS: Final[dict[Need, frozenset[Role]]] = {
     Need.ADD: frozenset({Role.PRODUCER, Role.ADMIN}),
     Need.ACT: frozenset({Role.OPERATOR, Role.ADMIN}),
     Need.DESTROY: frozenset({Role.ADMIN}),
+    Need.KEEP: frozenset({Role.ADMIN}),
 }
 
 
@@ -122,11 +124,18 @@ RIGHTS: Final[dict[type[Any], Right]] = {
     wire.Pause: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Resume: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Configure: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
+    wire.Schedules: Right(_READERS, Scope.LISTING),
+    # A schedule is a job added again and again: it is for those who may add one.
+    wire.Schedule: Right(_PRODUCERS, Scope.QUEUE, is_audited=True),
+    wire.Unschedule: Right(_PRODUCERS, Scope.QUEUE, is_audited=True),
+    wire.PauseSchedule: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
+    wire.ResumeSchedule: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
+    wire.RunSchedule: Right(_OPERATORS, Scope.QUEUE, is_audited=True),
     wire.Drain: Right(_ADMINS, Scope.QUEUE, is_audited=True),
     wire.Obliterate: Right(_ADMINS, Scope.QUEUE, is_audited=True),
 }
 """A test compares it with the messages of the protocol, and with the tables of protocol.md and
-docs/secure.md. What is not in it is nobody's."""
+docs/how-to/secure.md. What is not in it is nobody's."""
 
 _OF_QUEUE: Final = frozenset(kind for kind, right in RIGHTS.items() if right.scope is Scope.QUEUE)
 
@@ -227,8 +236,7 @@ class Rights:
         if not needed & self.roles:
             raise Refusal(
                 ErrorCode.FORBIDDEN,
-                f"{kind.__name__.upper()} is for {_list(needed)}: this key is for "
-                f"{_list(self.roles)}",
+                f"{wire.name_of(kind)} is for {_list(needed)}: this key is for {_list(self.roles)}",
             )
 
 

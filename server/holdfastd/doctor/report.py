@@ -25,7 +25,7 @@ GRAVITY: Final = (Status.OK, Status.UNKNOWN, Status.WARN, Status.BAD)
 @dataclass(frozen=True)
 class Finding:
     name: str
-    """Stable, of those in docs/operate.md."""
+    """Stable, of those in docs/how-to/operate.md."""
     status: Status
     text: str
     """What was seen, in one line."""

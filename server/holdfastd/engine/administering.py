@@ -18,7 +18,7 @@ from holdfastd.engine.model import (
     Job,
     State,
 )
-from holdfastd.engine.outputs import ItemRefusal, Refusal, RevokeReason
+from holdfastd.engine.outputs import ItemRefusal, Refusal, RevokeReason, unknown_job
 from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.transitions import TRANSITIONS, Event
@@ -51,9 +51,8 @@ class Administering:
         jobs = [self._partition.find(queue, id, found) for id in ids]
         for at, (id, job) in enumerate(zip(ids, jobs, strict=True)):
             if job is None or job.is_removed or job.queue != queue.key:
-                refused.append(
-                    ItemRefusal(at, Refusal.UNKNOWN_JOB, f"no job {id} in queue {queue.name}")
-                )
+                text = unknown_job(id, queue.name)
+                refused.append(ItemRefusal(at, Refusal.UNKNOWN_JOB, text))
                 continue
             verdict = _unexpected(job, expected) or act(queue, job, moment)
             if verdict is not None:

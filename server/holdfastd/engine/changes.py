@@ -20,6 +20,7 @@ from holdfastd.engine.model import (
     State,
     Token,
 )
+from holdfastd.engine.schedules import Schedule, ScheduleKey
 
 Key: TypeAlias = tuple[int, int]
 """A place in an order of jobs."""
@@ -126,6 +127,11 @@ class JobRow(NamedTuple):
     """None unless it was asked for."""
     is_damaged: bool
     """The checksum does not fit what was read; checked whenever the payload was asked for."""
+
+    @property
+    def attempt(self) -> int:
+        """Number of the run that is on, comes next, or was the last: 1 = first."""
+        return self.failures + self.crashes + (self.state is not State.FAILED)
 
 
 class AttemptRow(NamedTuple):
@@ -251,6 +257,9 @@ class Batch:
     """Empty by then: their jobs were removed in this batch or before."""
     sessions: list[SessionRow] = field(default_factory=list)
     sessions_removed: list[SessionKey] = field(default_factory=list)
+    schedules: list[Schedule] = field(default_factory=list)
+    """In place of those of the same queue and id."""
+    schedules_removed: list[ScheduleKey] = field(default_factory=list)
     history: list[HistoryRow] = field(default_factory=list)
     """In place of those of the same key."""
     history_cuts: list[HistoryCut] = field(default_factory=list)
@@ -270,6 +279,8 @@ class Batch:
             or self.queues_removed
             or self.sessions
             or self.sessions_removed
+            or self.schedules
+            or self.schedules_removed
             or self.history
             or self.history_cuts
         )

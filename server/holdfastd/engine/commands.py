@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from holdfastd.engine.model import NewJob, QueueSettings, SessionKey, State, Token
+from holdfastd.engine.schedules import ScheduleSpec
 
 
 class Attach(NamedTuple):
@@ -196,6 +197,56 @@ class StopWorker(NamedTuple):
     session: SessionKey
 
 
+class PutSchedule(NamedTuple):
+    """In place of the schedule of that queue and id, if there is one. Answered with the schedule
+    as a map (`schedules.describe`)."""
+
+    spec: ScheduleSpec
+
+    @property
+    def queue(self) -> str:
+        return self.spec.queue
+
+
+class RemoveSchedule(NamedTuple):
+    """Its jobs stay."""
+
+    queue: str
+    id: str
+
+
+class PauseSchedule(NamedTuple):
+    """It makes no jobs any more; or some again, from now on."""
+
+    queue: str
+    id: str
+    is_paused: bool
+
+
+class RunSchedule(NamedTuple):
+    """One job now, whatever its plan, which stays as it is. Answered with the job's id."""
+
+    queue: str
+    id: str
+    run: str
+    """Chosen by who asks, never twice, 1 to 32 printable characters: the job's id is made of it, so
+    that asking again makes no second job."""
+
+
+class Schedules(NamedTuple):
+    """A page of the schedules of a queue, or of all, by queue and id; or one. Answered with a map:
+    `schedules`, and `next`, which is `after` of the next page, None = no more."""
+
+    queue: str | None
+    id: str | None
+    """Only that one, of that queue."""
+    after: tuple[str, str] | None
+    """(queue, id) of the last one before."""
+    limit: int
+    shows: Callable[[str], bool] | None = None
+    """Which queues, by name; None = all."""
+
+
 class Pause(NamedTuple):
     queue: str
 
@@ -226,5 +277,6 @@ Command = (
     | Listen | Unlisten | Counts
     | Remove | Promote | Retry | Change | Cancel | Move | Edit
     | Explain | Quiet | StopWorker
+    | PutSchedule | RemoveSchedule | PauseSchedule | RunSchedule | Schedules
     | Pause | Resume | Configure | Drain | Obliterate
 )  # fmt: skip

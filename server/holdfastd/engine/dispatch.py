@@ -9,20 +9,15 @@ from heapq import heappush
 from typing import Final
 
 from holdfastd.engine.changes import JobRow, JobsBySeq, Key, Page, WaitingPage
-from holdfastd.engine.history import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.model import Change, FailReason, Job, QueueKey, Seq, State, Token
 from holdfastd.engine.partition import EventNumber, Moment, Partition
-from holdfastd.engine.queue import (
-    HEAD_BYTES_MAX,
-    QueueState,
-)
+from holdfastd.engine.queue import HEAD_BYTES_MAX, QueueState
 from holdfastd.engine.session import Session
+from holdfastd.engine.tally import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.transitions import Event
 
 PAYLOADS_READ_MAX: Final = 500
 """Jobs whose payloads are read at a time, for jobs that came back to the head without."""
-
-
 PUSH_BYTES_MAX: Final = 1024 * 1024
 """Pushed to one connection in one batch; the rest of its credit waits for the next one, and so for
 the client to read (see commands.Hold)."""
@@ -84,7 +79,7 @@ class Dispatcher:
                 job.id,
                 job.name,
                 job.payload,
-                job.failures + job.crashes + 1,
+                job.attempt,
                 job.options.attempts,
                 job.created_at_ms,
                 job.crashes,

@@ -7,20 +7,17 @@ at a start, no row is overwritten by a smaller one, and a killed daemon loses on
 statistics at most. A stored minute or hour has a row for each pair of queue and job name, one for
 each queue and one for all, so that every chart is made of one row per step.
 
-Lengths are counted in buckets, a quarter of an octave each: percentiles of many minutes, names or
-queues come from the buckets' sums. Minutes and hours are those of UTC.
+What is counted, and in what, is in `engine.tally`. Minutes and hours are those of UTC.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from holdfastd.engine.changes import HistoryRow
-
-if TYPE_CHECKING:
-    from holdfastd.engine.queue import QueueState
+from holdfastd.engine.queue import QueueState
+from holdfastd.engine.tally import NOT_COUNTED, Tally, middle_ms
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
@@ -29,7 +26,7 @@ HOURS_KEPT_MS: Final = 90 * 24 * HOUR_MS
 PAIRS_MAX: Final = 500
 """Pairs of queue and job name that a minute, and an hour, has rows for. Once so many are known, a
 new name counts under OTHER of its queue, and a new queue under OTHER of all. At the bound a minute
-takes some 40 ms of a busy loop to be written (measured, docs/history.md)."""
+takes some 40 ms of a busy loop to be written (measured, docs/explanation/history.md)."""
 NAMES_MAX: Final = 100
 """Of one queue: one that makes up names does not take the room of the others."""
 OTHER: Final = "_other"
@@ -37,86 +34,6 @@ ALL: Final = ""
 """As a name: all of a queue. As a queue, too: all queues. No queue or job can have that name."""
 UNWRITTEN_MAX: Final = 60
 """Minutes that wait for a full disk; the oldest is dropped."""
-
-# ---- buckets -------------------------------------------------------------------------------------
-
-LENGTH_MS_MAX: Final = (1 << 33) - 1
-"""99 days; what took longer counts as that."""
-
-
-def bucket_of(length_ms: int) -> int:
-    """Bucket of a length: 0 to 7 ms have each their own, then each power of two has four. The
-    middle of one is at most an eighth away from what is in it."""
-    if length_ms < 8:
-        return max(length_ms, 0)
-    length_ms = min(length_ms, LENGTH_MS_MAX)
-    bits = length_ms.bit_length()
-    return 4 * (bits - 2) + ((length_ms >> (bits - 3)) & 3)
-
-
-def middle_ms(bucket: int) -> int:
-    """The middle of a bucket."""
-    if bucket < 8:
-        return bucket
-    shift = bucket // 4 - 1
-    return ((4 + bucket % 4) << shift) + ((1 << shift) - 1) // 2
-
-
-QUICK_MS: Final = 4_096
-QUICK: Final = bytes(bucket_of(length_ms) for length_ms in range(QUICK_MS))
-"""Buckets of lengths below QUICK_MS, to be looked up where it happens for every job."""
-
-Buckets = Mapping[int, int]
-"""How often, by bucket."""
-
-
-def percentile_ms(counts: Buckets, share: float) -> int | None:
-    """The length that `share` (0 to 1) of all were within; None = there are none."""
-    total = sum(counts.values())
-    if not total:
-        return None
-    rank = max(1, ceil(share * total))
-    return middle_ms(next(each for each in sorted(counts) if (rank := rank - counts[each]) <= 0))
-
-
-# ---- counting ------------------------------------------------------------------------------------
-
-
-class Tally:
-    """What happened to the jobs of one name of a queue.
-
-    Attributes:
-        added, completed: jobs.
-        failed: jobs, for good.
-        retried: attempts that failed, after which the job runs again.
-        lost: attempts whose lease ran out.
-        waits: from ready to leased; runs: from leased to completed or failed. By bucket.
-    """
-
-    __slots__ = ("added", "completed", "failed", "lost", "retried", "runs", "waits")
-
-    def __init__(self) -> None:
-        self.added = 0
-        self.completed = 0
-        self.failed = 0
-        self.retried = 0
-        self.lost = 0
-        self.waits: defaultdict[int, int] = defaultdict(int)
-        self.runs: defaultdict[int, int] = defaultdict(int)
-
-    def add(self, other: "Tally | HistoryRow") -> None:
-        self.added += other.added
-        self.completed += other.completed
-        self.failed += other.failed
-        self.retried += other.retried
-        self.lost += other.lost
-        for mine, theirs in ((self.waits, other.waits), (self.runs, other.runs)):
-            for bucket, count in theirs.items():
-                mine[bucket] += count
-
-
-NOT_COUNTED: Final[dict[str, Tally]] = {}
-"""`QueueState.tallies` of a queue in which nothing has happened in this minute; stays empty."""
 
 
 class Period:
@@ -236,7 +153,7 @@ class History:
         self._counted: list[QueueState] = []
         """Their tallies are those of the minute."""
 
-    def tally(self, queue: "QueueState", name: str, now_ms: int) -> Tally:
+    def tally(self, queue: QueueState, name: str, now_ms: int) -> Tally:
         """Where a job's doings are counted now. Where it happens for every job, look it up in
         `queue.tallies` first: a third of the time."""
         minute = self.minute

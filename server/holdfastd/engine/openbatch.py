@@ -2,6 +2,15 @@
 
 It remembers *that* something changed and takes the final rows when it is closed, so the order of
 the commands between does not matter and a job that changes five times is written once.
+
+Invariants:
+
+- `Job.change` says what the open batch will do with a job; `jobs` are those where it is not NONE,
+  each once;
+- ADDED stays ADDED whatever follows, but for REMOVED; REMOVED stays REMOVED;
+- a job that the batch writes with its payload has it in memory until `rows` was called;
+- what is in `outputs` is true once the rows of this batch are durable, and not before. The items of
+  a Deliver, Revoke or Notify grow until then: one of each kind per connection (and queue).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -41,6 +50,7 @@ from holdfastd.engine.outputs import (
 
 if TYPE_CHECKING:
     from holdfastd.engine.queue import QueueState
+    from holdfastd.engine.schedules import Schedule, ScheduleKey
     from holdfastd.engine.session import Session
 
 
@@ -74,6 +84,8 @@ class OpenBatch:
         self.queues_removed: list[QueueKey] = []
         self.sessions: dict[Session, None] = {}
         self.sessions_removed: list[SessionKey] = []
+        self.schedules: dict[ScheduleKey, Schedule | None] = {}
+        """As they are by now; None = removed."""
         self.history: list[HistoryRow] = []
         self.history_cuts: list[HistoryCut] = []
         self.outputs: list[Output] = []
@@ -157,6 +169,8 @@ class OpenBatch:
             queues_removed=self.queues_removed,
             sessions=[session.row() for session in self.sessions],
             sessions_removed=self.sessions_removed,
+            schedules=[schedule for schedule in self.schedules.values() if schedule is not None],
+            schedules_removed=[key for key, left in self.schedules.items() if left is None],
             history=self.history,
             history_cuts=self.history_cuts,
             removed=list(self.removed),

@@ -22,6 +22,17 @@ class Refusal(Enum):
     TOO_MANY = auto()
     JOB_EXISTS = auto()
     UNKNOWN_WORKER = auto()
+    UNKNOWN_SCHEDULE = auto()
+
+
+def unknown_queue(name: str) -> str:
+    """Said of every Refusal.UNKNOWN_QUEUE."""
+    return f"there is no queue {name}: check the name; it is there once a job was added"
+
+
+def unknown_job(id: str, queue: str) -> str:
+    """Said of every Refusal.UNKNOWN_JOB."""
+    return f"there is no job {id} in queue {queue}: check both; retention may have removed it"
 
 
 class RevokeReason(Enum):

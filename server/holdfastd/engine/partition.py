@@ -14,13 +14,13 @@ What is not in memory is on disk as it was written last: reads never overlap wit
 `pipeline`), so memory first, then the answer of a read, is the truth.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import heappush
 from random import Random
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from holdfastd.engine.changes import AttemptRow, JobRow, Read
+from holdfastd.engine.changes import AttemptRow, JobRow, Page, Read
 from holdfastd.engine.events import EventRing, QueueEvent
 from holdfastd.engine.head import Head
 from holdfastd.engine.history import History
@@ -43,7 +43,7 @@ from holdfastd.engine.model import (
     Token,
 )
 from holdfastd.engine.openbatch import OpenBatch
-from holdfastd.engine.outputs import Show
+from holdfastd.engine.outputs import Refusal, Show
 from holdfastd.engine.queue import HEAD_JOBS_MAX, IDLE_HEAD_JOBS_MAX, QueueState
 from holdfastd.engine.session import Session
 from holdfastd.engine.transitions import Event, InvariantError, move
@@ -81,6 +81,8 @@ class EngineSettings:
 
 Found: TypeAlias = dict[tuple[QueueKey, str], Job]
 """Jobs that were read for a command, by queue and id."""
+Then: TypeAlias = Callable[[Any, Page, "Moment"], None]
+"""What goes on with the answer of a read, given the read and its page."""
 
 
 class EventNumber:
@@ -121,8 +123,7 @@ class Partition:
         self.ledger = Ledger(settings.own_stats_max, settings.task_series_max)
         self.history = History()
         self.delayed = Head(DELAYED_HEAD_JOBS_MAX, bytes_max=None)
-        self.is_reading_delayed = False
-        self.wanted: dict[Read, Any] = {}
+        self.wanted: dict[Read, Then] = {}
         """Reads asked for since they were last collected, each with what goes on after it."""
         self.open = OpenBatch()
         self.sated: list[Session] = []
@@ -130,6 +131,8 @@ class Partition:
         self.steady_since = 0.0
         """Monotonic seconds: since then the wall clock has not jumped, as far as this start of the
         daemon knows."""
+        self.refuses_jobs: Refusal | None = None
+        """Why no job can be added now: DISK_FULL or DRAINING; None = they can."""
         self.is_draining = False
         """Nothing is leased any more: the daemon is going down."""
         self.deadlines: list[tuple[float, SessionKey]] = []
@@ -140,6 +143,19 @@ class Partition:
         """No event of a queue that is gone has a higher number: one that comes back by its name
         goes on from there, so that its listeners see rising numbers."""
         self._token_counter = 0
+
+    # ---- reads -----------------------------------------------------------------------------
+
+    def want(self, read: Read, then: Then) -> None:
+        """Ask for a read; `then` goes on with its answer, behind those who asked for it before."""
+        before = self.wanted.get(read)
+        if before is None:
+            self.wanted[read] = then
+        elif isinstance(before, _InTurn):
+            before.all.append(then)
+        else:
+            self.wanted[read] = in_turn = _InTurn(before)
+            in_turn.all.append(then)
 
     # ---- numbers ---------------------------------------------------------------------------
 
@@ -566,6 +582,18 @@ class Partition:
                 session.waits.pop((queue.name, job.id), None)
                 session.wait_count -= 1
                 self.open.outputs.append(Show(connection, request, queue.key, job.id))
+
+
+class _InTurn:
+    """The continuations of one read. A list and not one in the other: there may be thousands, of a
+    client that asks for one job again and again."""
+
+    def __init__(self, first: Then):
+        self.all = [first]
+
+    def __call__(self, read: Any, page: Page, moment: Moment) -> None:
+        for then in self.all:
+            then(read, page, moment)
 
 
 def _left_behind(job: Job) -> Job:

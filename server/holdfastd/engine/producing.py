@@ -1,27 +1,15 @@
-"""What producers do: add jobs, wait for their end, listen to a queue, count."""
+"""What producers do: add jobs, and count them."""
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 from holdfastd.engine import commands
 from holdfastd.engine.dispatch import Dispatcher
-from holdfastd.engine.model import FINISHED, Job, QueueSettings, State
-from holdfastd.engine.outputs import (
-    Answer,
-    ItemExisting,
-    Refusal,
-    Refuse,
-    Show,
-)
+from holdfastd.engine.model import Job, NewJob, QueueSettings, State
+from holdfastd.engine.outputs import ItemExisting
 from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
-from holdfastd.engine.session import Session
 from holdfastd.engine.stats import QueueStats
-
-if TYPE_CHECKING:
-    from holdfastd.engine.events import QueueEvent
-
-WAITS_PER_SESSION_MAX: Final = 10_000
-"""As in the protocol; a test compares them."""
 
 
 class Producing:
@@ -50,16 +38,21 @@ class Producing:
                 queue.stats.duplicates += 1
                 results.append(ItemExisting(at, int(existing.state)))
                 continue
-            job = known[new.id] = partition.add_job(queue, new, moment)
-            queue.stats.accepted += 1
-            tally = queue.tallies.get(new.name) or partition.history.tally(
-                queue, new.name, moment.now_ms
-            )
-            tally.added += 1
-            if queue.ring is not None:
-                self._emit_added(queue, job, moment)
+            known[new.id] = self.add(queue, new, moment)
         self._dispatcher.dispatch(queue, moment)
         return results
+
+    def add(self, queue: QueueState, new: NewJob, moment: Moment) -> Job:
+        """Add a job whose id the queue does not have. It is not given to a worker yet."""
+        job = self._partition.add_job(queue, new, moment)
+        queue.stats.accepted += 1
+        tally = queue.tallies.get(new.name) or self._partition.history.tally(
+            queue, new.name, moment.now_ms
+        )
+        tally.added += 1
+        if queue.ring is not None:
+            self._emit_added(queue, job, moment)
+        return job
 
     def note_rejected(self, name: str, count: int) -> None:
         """Jobs were not taken. A queue does not come into being for that."""
@@ -71,76 +64,20 @@ class Producing:
         details = {"run_at_ms": job.run_at_ms} if job.state is State.DELAYED else {}
         self._partition.emit(queue, EventNumber.ADDED, moment, job, details)
 
-    def wait(
-        self,
-        session: Session,
-        request: int,
-        command: commands.Wait,
-        found: Found,
-    ) -> None:
-        partition = self._partition
-        assert session.connection is not None
-        queue = partition.queues.get(command.queue)
-        job = None if queue is None else partition.find(queue, command.id, found)
-        if queue is None or job is None:
-            partition.open.outputs.append(
-                Refuse(
-                    session.connection,
-                    request,
-                    Refusal.UNKNOWN_JOB,
-                    f"no job {command.id} in queue {command.queue}",
-                )
-            )
-        elif job.state in FINISHED:
-            partition.open.outputs.append(Show(session.connection, request, queue.key, command.id))
-        elif session.wait_count >= WAITS_PER_SESSION_MAX:
-            partition.open.outputs.append(
-                Refuse(
-                    session.connection,
-                    request,
-                    Refusal.TOO_MANY,
-                    f"this session has {session.wait_count:,} waits open already",
-                )
-            )
-        else:
-            queue.waits.setdefault(command.id, []).append((session.connection, request))
-            session.waits[queue.name, command.id] = None
-            session.wait_count += 1
 
-    def listen(self, session: Session, request: int, command: commands.Listen) -> None:
-        partition = self._partition
-        assert session.connection is not None
-        queue = partition.add_queue(command.queue)
-        ring = partition.add_listener(queue, session.connection)
-        session.listens[queue.name] = None
-        events: list[QueueEvent] = []
-        missed = False
-        if command.after is not None:
-            events, missed = ring.after(command.after)
-        partition.open.outputs.append(
-            Answer(session.connection, request, {"missed": missed, "last": ring.last})
-        )
-        if events:
-            partition.send_events(queue, [session.connection], events)
-
-    def unlisten(self, session: Session, command: commands.Unlisten) -> None:
-        queue = self._partition.queues.get(command.queue)
-        session.listens.pop(command.queue, None)
-        if queue is not None and session.connection is not None:
-            queue.listeners.pop(session.connection, None)
-
-    def counts(self, command: commands.Counts) -> list[tuple[str, dict[str, Any]]] | None:
-        """Counts of one queue, or of all, by name; None = there is no such queue."""
-        queues = self._partition.queues
-        if command.queue is not None:
-            queue = queues.get(command.queue)
-            return None if queue is None else [(queue.name, describe(queue))]
-        names = sorted(
-            name
-            for name in filter(command.shows, queues)
-            if command.after is None or name > command.after
-        )
-        return [(name, describe(queues[name])) for name in names[: command.limit]]
+def counts_of(
+    queues: Mapping[str, QueueState], command: commands.Counts
+) -> list[tuple[str, dict[str, Any]]] | None:
+    """Counts of one queue, or of all, by name; None = there is no such queue."""
+    if command.queue is not None:
+        queue = queues.get(command.queue)
+        return None if queue is None else [(queue.name, describe(queue))]
+    names = sorted(
+        name
+        for name in filter(command.shows, queues)
+        if command.after is None or name > command.after
+    )
+    return [(name, describe(queues[name])) for name in names[: command.limit]]
 
 
 def describe(queue: QueueState) -> dict[str, Any]:

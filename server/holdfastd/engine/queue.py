@@ -1,12 +1,18 @@
-"""What the engine holds of one queue in memory."""
+"""What the engine holds of one queue in memory.
+
+Plain state: what changes it, and what is always true of it, is in `engine.partition`. The durable
+part is a row of its own, written with every batch in which a count or a setting changed; so a start
+counts nothing. Of the jobs only the head, the active ones and those that the open batch changed are
+here: memory does not grow with the queue.
+"""
 
 from typing import TYPE_CHECKING, Final
 
 from holdfastd.engine.changes import Clearing, QueueRow
 from holdfastd.engine.head import NOTHING, Head
-from holdfastd.engine.history import NOT_COUNTED, Tally
 from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.model import Job, QueueKey, QueueSettings, State
+from holdfastd.engine.tally import NOT_COUNTED, Tally
 
 if TYPE_CHECKING:
     from holdfastd.engine.events import EventRing

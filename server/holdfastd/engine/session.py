@@ -1,5 +1,11 @@
 """One session: a client's identity over any number of connections, its leases and its credit.
 
+Plain state, changed by `engine.attending` (it comes, goes, times out), `engine.partition` (credit,
+leases) and `engine.lookups` (commands that wait). It outlives its connections: `connection` is None
+in between, its leases stay until `deadline`, and credit, waits and listening are gone, since they
+belong to a connection. It has a row as soon as it has had a lease or changed anything: without one
+there is nothing that it could come back to.
+
 To show workers: `Engine.sessions`, those with `is_worker`. Name them by `key`: who knows the `id`
 of a session can take it over.
 """

@@ -39,6 +39,27 @@ class Histogram:
         return copy
 
 
+LAG_SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600)
+
+
+@dataclass(slots=True)
+class ScheduleStats:
+    """Of all schedules together, so that their number makes no series."""
+
+    fired: int = 0
+    """Instants that made a job."""
+    missed: int = 0
+    """Instants that made none, since the daemon was down or could not add jobs."""
+    skipped: int = 0
+    """Instants that made none, since the last job had not ended."""
+    existing: int = 0
+    """Instants that had their job already: the clock was set back."""
+    manual: int = 0
+    """Jobs made by hand."""
+    lag_seconds: Histogram = field(default_factory=lambda: Histogram(LAG_SECONDS))
+    """Due to added, of the instants that made a job."""
+
+
 @dataclass(slots=True)
 class QueueStats:
     accepted: int = 0

@@ -1,4 +1,11 @@
-"""What workers do: subscribe, ack, fail, release, extend, report; and what losing them does."""
+"""What workers do with the jobs that they hold, ack, fail, release, extend, report; and what losing
+the worker does.
+
+The fence is here: an answer counts if its token is among the leases of the session that sends it,
+and nothing else makes it count. A token that is not there is *repeated* if the job still has it as
+its last one and is in the state that the answer leads to, which is a success, and *too late*
+otherwise. A job whose lease was lost has no token any more: no answer to it is taken for repeated.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -7,7 +14,6 @@ from holdfastd.engine import commands
 from holdfastd.engine.changes import LogRow
 from holdfastd.engine.commands import AttemptError, Held
 from holdfastd.engine.dispatch import Dispatcher
-from holdfastd.engine.history import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.model import (
     NO_TOKEN,
     AttemptOutcome,
@@ -22,11 +28,12 @@ from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
 from holdfastd.engine.policy import backoff_ms
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
+from holdfastd.engine.tally import QUICK, QUICK_MS, bucket_of
 from holdfastd.engine.transitions import Event
 
 if TYPE_CHECKING:
-    from holdfastd.engine.history import Tally
     from holdfastd.engine.stats import Histogram
+    from holdfastd.engine.tally import Tally
 
 LOG_LINES_PER_JOB_MAX: Final = 1_000
 """As in the protocol; a test compares them."""

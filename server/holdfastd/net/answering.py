@@ -11,7 +11,7 @@ from typing import Any, Final
 from holdfast.wire import messages as wire
 from holdfastd.observed import Observed
 
-NAMES: Final = {kind: kind.__name__.lower() for kind in wire.MESSAGES.values()}
+NAMES: Final = {kind: wire.name_of(kind).lower() for kind in wire.MESSAGES.values()}
 """As they are counted."""
 UNTIMED: Final = frozenset({wire.Wait, wire.Drain, wire.Obliterate})
 """WAIT takes as long as the job does, the others as long as there is something to remove."""

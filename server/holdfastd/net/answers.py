@@ -7,7 +7,6 @@ from holdfast.wire import messages as wire
 from holdfast.wire.constants import ITEMS_MAX, ItemStatus
 from holdfast.wire.constants import RevokeReason as WireReason
 from holdfastd.engine.changes import AttemptRow, JobRow
-from holdfastd.engine.model import State
 from holdfastd.engine.outputs import (
     Answer,
     AnswerItems,
@@ -81,7 +80,7 @@ def job_map(queue: str, row: JobRow, worker: str = "") -> dict[str, Any]:
         "run_at_ms": row.run_at_ms,
         "started_at_ms": row.started_at_ms,
         "finished_at_ms": row.finished_at_ms,
-        "attempt": row.failures + row.crashes + (row.state is not State.FAILED),
+        "attempt": row.attempt,
         "attempts": row.options.attempts,
         "failures": row.failures,
         "crashes": row.crashes,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from holdfast.wire.checks import Refusal, shown
 from holdfast.wire.constants import STATE_NAMES
+from holdfast.wire.messages import name_of
 from holdfastd.access.rights import RIGHTS, Identity
 from holdfastd.audit import SESSION_SHOWN, AuditLog, Entry
 from holdfastd.clock import Clock
@@ -99,7 +100,7 @@ def _entry(who: Entry, message: Any) -> Entry:
     if expected is not None:
         fields["expected"] = _STATES.get(expected, expected)
     plain = {name: _plain(value) for name, value in fields.items()}
-    return {"command": type(message).__name__.upper(), **who, **plain}
+    return {"command": name_of(type(message)), **who, **plain}
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,11 @@
-"""The TCP port: accepts connections, hands them the pipeline's outputs, lets them go at the end."""
+"""The TCP port: accepts connections, hands them the pipeline's outputs, lets them go at the end.
+
+A connection is in `_peers` from the moment it is accepted until it is lost, under a number that is
+never used again: an output for a number that is not there is dropped, its client has gone. Outputs
+come by `send` alone, when their batch is durable; what needs the disk first (`reader`, `searcher`)
+and what is more than a message is done from there. Connections whose jobs found the batch full wait
+in `_waiting`, and go on one at a time.
+"""
 
 import asyncio
 import os
@@ -219,7 +226,7 @@ class Listener:
             {
                 "protocol": [PROTOCOL_VERSION_MIN, PROTOCOL_VERSION],
                 "server": f"holdfastd {VERSION}",
-                "features": ["search"] if self.searcher.is_able else [],
+                "features": ["schedules", *(["search"] if self.searcher.is_able else [])],
                 "limits": {
                     "frame_bytes": FRAME_BYTES_MAX,
                     "payload_bytes": self._settings.payload_bytes_max,

@@ -21,6 +21,7 @@ from holdfast.wire.connection import ProtocolError, ServerConnection
 from holdfast.wire.constants import (
     PROTOCOL_VERSION,
     PROTOCOL_VERSION_MIN,
+    REQUEST_MAX,
     SESSION_ID_LENGTH_MAX,
     ErrorCode,
 )
@@ -299,12 +300,13 @@ class Peer(asyncio.Protocol):
     def _handle_command(self, message: Any, moment: Moment) -> None:
         request = getattr(message, "request", 0)
         try:
-            if request < 0:
-                raise Refusal(ErrorCode.BAD_REQUEST, f"request number {request} is negative")
+            if not 0 <= request <= REQUEST_MAX:
+                text = f"request number {request} is none from 1 to {REQUEST_MAX}"
+                raise Refusal(ErrorCode.BAD_REQUEST, text)
             command = self._command(message, moment)
         except Refusal as refusal:
             self._refuse_request(message, refusal)
-            if type(message) is wire.Enqueue and request > 0:
+            if type(message) is wire.Enqueue and 0 < request <= REQUEST_MAX:
                 refused = commands.Refused(message.queue, len(message.items))
                 self._owner.pipeline.submit(self.number, request, refused, moment)
         else:
@@ -320,7 +322,7 @@ class Peer(asyncio.Protocol):
             return self._owner.requests.command(message, moment.now_ms)
         rights.check(message)
         command = self._owner.requests.command(message, moment.now_ms)
-        if type(command) is commands.Counts:
+        if isinstance(command, commands.Counts | commands.Schedules):
             return command._replace(shows=rights.allows_queue)
         return command
 

@@ -14,12 +14,15 @@ from holdfast.wire.checks import Refusal, check_integer, check_job_id, check_que
 from holdfast.wire.constants import FRAME_BYTES_MAX, LIST_LIMIT_MAX, ErrorCode
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.model import QueueKey
+from holdfastd.engine.outputs import unknown_job, unknown_queue
 from holdfastd.net.answers import job_detail_map, job_map
 from holdfastd.net.requests import check_state
 from holdfastd.store.base import JobCursor, Store
 
 PAGE_BYTES_MAX: Final = FRAME_BYTES_MAX // 2
 """A page is cut after the row that passes this, so that one more payload still fits the frame."""
+KEY_MAX: Final = 2**63 - 1
+"""Of a cursor: what SQLite's integers hold. The store would fail for more, and we with it."""
 READS_WAITING_MAX: Final = 10_000
 """Of all connections together; more are refused as BUSY."""
 
@@ -98,7 +101,7 @@ class Reader:
         name = self._name_of(key)
         detail = await self._store.job(key, check_job_id(message.id))
         if detail is None:
-            raise Refusal(ErrorCode.UNKNOWN_JOB, f"no job {message.id} in queue {name}")
+            raise Refusal(ErrorCode.UNKNOWN_JOB, unknown_job(message.id, name))
         holder = self._engine.session_name(detail.row.session)
         return job_detail_map(name, detail, holder)
 
@@ -107,7 +110,7 @@ class Reader:
         key = self._key_of(name)
         state = check_state(message.state)
         if state is None:
-            raise Refusal(ErrorCode.BAD_REQUEST, "LIST needs a state")
+            raise Refusal(ErrorCode.BAD_REQUEST, "LIST needs a state, a number from 1 to 7")
         limit = check_integer("limit", message.limit, 1, LIST_LIMIT_MAX)
         after = _cursor(message.after)
         rows, next_after = await self._store.jobs(key, state, after, limit, PAGE_BYTES_MAX)
@@ -118,7 +121,7 @@ class Reader:
     def _key_of(self, name: str) -> QueueKey:
         queue = self._engine.queues.get(name)
         if queue is None:
-            raise Refusal(ErrorCode.UNKNOWN_QUEUE, f"there is no queue {name}")
+            raise Refusal(ErrorCode.UNKNOWN_QUEUE, unknown_queue(name))
         return queue.key
 
     def _name_of(self, key: QueueKey) -> str:
@@ -131,6 +134,6 @@ class Reader:
 def _cursor(after: list[Any] | None) -> JobCursor | None:
     if after is None:
         return None
-    if len(after) == 2 and all(type(key) is int for key in after):
+    if len(after) == 2 and all(type(key) is int and abs(key) <= KEY_MAX for key in after):
         return JobCursor(*after)
     raise Refusal(ErrorCode.BAD_REQUEST, "after must be what the page before gave as next")

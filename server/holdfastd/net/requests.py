@@ -32,6 +32,12 @@ from holdfast.wire.constants import (
     SUBSCRIBED_QUEUES_MAX,
     ErrorCode,
 )
+from holdfast.wire.schedules import (
+    check_run,
+    check_schedule_id,
+    check_schedule_options,
+    check_when,
+)
 from holdfastd.engine import commands
 from holdfastd.engine.model import (
     NewJob,
@@ -39,7 +45,8 @@ from holdfastd.engine.model import (
     State,
     Token,
 )
-from holdfastd.translation import new_job, queue_settings
+from holdfastd.engine.schedules import Origin
+from holdfastd.translation import new_job, queue_settings, schedule_spec
 
 GENERATED_ID_BYTES: Final = 16
 COUNT_MAX: Final = 2**53
@@ -83,6 +90,12 @@ class Requests:
             wire.Move: self._move,
             wire.Edit: self._edit,
             wire.Explain: self._explain,
+            wire.Schedule: self._schedule,
+            wire.Unschedule: self._unschedule,
+            wire.PauseSchedule: self._pause_schedule,
+            wire.ResumeSchedule: self._resume_schedule,
+            wire.RunSchedule: self._run_schedule,
+            wire.Schedules: self._schedules,
         }
 
     def knows(self, message: wire.Message | wire.MessageError) -> bool:
@@ -273,12 +286,70 @@ class Requests:
             check_queue_name(message.queue), check_flag("force", message.force)
         )
 
+    # ---- schedules -------------------------------------------------------------------------
+
+    def _schedule(self, message: wire.Schedule, now_ms: int) -> commands.Command:
+        return commands.PutSchedule(
+            schedule_spec(
+                check_queue_name(message.queue),
+                check_schedule_id(message.id),
+                check_job_name(message.name),
+                check_payload(message.payload, self.payload_bytes_max),
+                check_when(message.when),
+                check_schedule_options(message.options),
+                Origin.CLIENT,
+                now_ms,
+            )
+        )
+
+    def _unschedule(self, message: wire.Unschedule, now_ms: int) -> commands.Command:
+        return commands.RemoveSchedule(
+            check_queue_name(message.queue), check_schedule_id(message.id)
+        )
+
+    def _pause_schedule(self, message: wire.PauseSchedule, now_ms: int) -> commands.Command:
+        return commands.PauseSchedule(
+            check_queue_name(message.queue), check_schedule_id(message.id), is_paused=True
+        )
+
+    def _resume_schedule(self, message: wire.ResumeSchedule, now_ms: int) -> commands.Command:
+        return commands.PauseSchedule(
+            check_queue_name(message.queue), check_schedule_id(message.id), is_paused=False
+        )
+
+    def _run_schedule(self, message: wire.RunSchedule, now_ms: int) -> commands.Command:
+        return commands.RunSchedule(
+            check_queue_name(message.queue), check_schedule_id(message.id), check_run(message.run)
+        )
+
+    def _schedules(self, message: wire.Schedules, now_ms: int) -> commands.Command:
+        if message.id is not None and message.queue is None:
+            raise Refusal(ErrorCode.BAD_REQUEST, "SCHEDULES with an id needs its queue")
+        return commands.Schedules(
+            None if message.queue is None else check_queue_name(message.queue),
+            None if message.id is None else check_schedule_id(message.id),
+            _check_after(message.after),
+            check_integer("limit", message.limit, 1, LIST_LIMIT_MAX),
+        )
+
 
 # ---- parts of requests -----------------------------------------------------------------------
 
 
 def check_state(value: object) -> State | None:
     return None if value is None else State(check_integer("state", value, 1, len(State)))
+
+
+def _check_after(after: object) -> tuple[str, str] | None:
+    """(queue, id) of a schedule."""
+    match after:
+        case None:
+            return None
+        case [str(queue), str(id)]:
+            return queue, id
+        case _:
+            text = f"after must be [queue, id], not {shown(after)}"
+            raise Refusal(ErrorCode.BAD_REQUEST, text)
 
 
 def _check_credit(value: object) -> int:

@@ -1,4 +1,6 @@
-"""The language in which jobs are searched for: text to a Query. Pure; docs/search.md tells of it.
+"""The language in which jobs are searched for: text to a Query. Pure.
+
+docs/reference/search.md tells of it.
 
     state:failed queue:mail,sms -name:test_* error:"timed out" attempts>=3 created:today
     data.user_id:42 data.total>100 data.items.*.sku:"A 7" age>1h welcome
@@ -96,11 +98,11 @@ def _term(scanner: Scanner, now_ms: int) -> Term:
 def _field(name: str, head: re.Match[str]) -> Field:
     if name not in _FIELDS:
         near = get_close_matches(name, [*_FIELDS, _AGE], 1)
-        guess = f"did you mean {near[0]}? " if near else ""
+        guess = f"did you mean {near[0]}? Fields" if near else "fields"
         fields = ", ".join(field.value for field in Field if field is not Field.WORD)
         fail(
             f"{head[1]} is no field", head.start(),
-            f'{guess}Fields are {fields}, {_AGE}; to look for the word itself, put it in "quotes"',
+            f'{guess} are {fields}, {_AGE}; to look for the word itself, put it in "quotes"',
         )  # fmt: skip
     return _FIELDS[name]
 

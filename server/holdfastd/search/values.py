@@ -83,9 +83,9 @@ class _Names(Reader):
         name = value.pieces[0].lower()
         if len(value.pieces) > 1 or name not in self._names:
             near = get_close_matches(name, self._names, 1)
-            guess = f"did you mean {near[0]}? " if near else ""
+            guess = f"did you mean {near[0]}? There" if near else "there"
             names = ", ".join(dict.fromkeys(each.name.lower() for each in self._names.values()))
-            fail(f"{what}:{value.source} is no {what}", value.at, f"{guess}There are {names}")
+            fail(f"{what}:{value.source} is no {what}", value.at, f"{guess} are {names}")
         return self._names[name]
 
 

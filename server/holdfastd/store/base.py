@@ -23,6 +23,7 @@ from holdfastd.engine.changes import (
     SessionRow,
 )
 from holdfastd.engine.model import QueueKey, Seq, SessionKey, State
+from holdfastd.engine.schedules import Schedule
 
 T = TypeVar("T")
 
@@ -72,6 +73,8 @@ class Recovered(NamedTuple):
     sessions: list[SessionRow]
     active: list[JobRow]
     """Every ACTIVE job, without payload, in order of token."""
+    schedules: list[Schedule]
+    """In no order."""
 
 
 @dataclass(frozen=True, slots=True)

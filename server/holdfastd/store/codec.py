@@ -24,6 +24,8 @@ from holdfastd.engine.model import (
     Seq,
     State,
 )
+from holdfastd.engine.recurrence import Cron, Every
+from holdfastd.engine.schedules import Missed, Origin, Overlap, ScheduleSpec
 
 DEFAULT_SETTINGS: Final = QueueSettings()
 
@@ -99,6 +101,45 @@ def unpack_clearing(blob: bytes | None) -> Clearing | None:
         return None
     last, forget_queue, states = msgpack.unpackb(blob)
     return Clearing(tuple(State(state) for state in states), Seq(last), forget_queue)
+
+
+def pack_spec(spec: ScheduleSpec) -> bytes:
+    """What somebody wants of a schedule; its queue and id are columns."""
+    recurrence = spec.recurrence
+    return _pack(
+        [
+            list(recurrence),  # [pattern, tz] or [every_ms]
+            spec.name,
+            spec.payload,
+            spec.priority,
+            spec.lifo,
+            pack_options(spec.options),
+            spec.missed.value,
+            spec.overlap.value,
+            spec.origin.value,
+        ]
+    )
+
+
+def unpack_spec(queue: str, id: str, blob: bytes) -> ScheduleSpec:
+    when, name, payload, priority, lifo, options, missed, overlap, origin = msgpack.unpackb(blob)
+    return ScheduleSpec(
+        queue,
+        id,
+        Every(*when) if len(when) == 1 else Cron(*when),
+        name,
+        payload,
+        priority,
+        lifo,
+        unpack_options(options),
+        Missed(missed),
+        Overlap(overlap),
+        Origin(origin),
+    )
+
+
+def spec_checksum(queue: int, id: str, blob: bytes) -> int:
+    return crc32(blob, crc32(f"{queue} {id}".encode()))
 
 
 def pack_buckets(buckets: Mapping[int, int]) -> bytes:

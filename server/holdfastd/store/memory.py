@@ -39,6 +39,7 @@ from holdfastd.engine.model import (
     State,
     Token,
 )
+from holdfastd.engine.schedules import Schedule, ScheduleKey
 from holdfastd.store.base import (
     ATTEMPTS_KEPT,
     HistoryOrder,
@@ -69,6 +70,7 @@ class Disk:
     sessions: dict[int, SessionRow] = field(default_factory=dict)
     attempts: dict[tuple[int, int], AttemptRow] = field(default_factory=dict)
     logs: dict[tuple[int, int], LogRow] = field(default_factory=dict)
+    schedules: dict[ScheduleKey, Schedule] = field(default_factory=dict)
     history: dict[tuple[int, int, str, str], HistoryRow] = field(default_factory=dict)
     is_full: bool = False
     """While set, every batch is refused with StoreFull."""
@@ -97,6 +99,7 @@ class MemoryStore:
             list(disk.queues.values()),
             list(disk.sessions.values()),
             sorted(active, key=lambda row: row.token),
+            list(disk.schedules.values()),
         )
 
     async def close(self) -> None:
@@ -129,6 +132,9 @@ class MemoryStore:
             disk.queues.pop(queue, None)
         for session in batch.sessions_removed:
             disk.sessions.pop(session, None)
+        for place in batch.schedules_removed:
+            disk.schedules.pop(place, None)
+        disk.schedules |= {schedule.place: schedule for schedule in batch.schedules}
         self._write_history(batch)
 
     def _write_jobs(self, batch: Batch) -> None:

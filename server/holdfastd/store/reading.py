@@ -42,14 +42,17 @@ from holdfastd.engine.model import (
     SessionKey,
     State,
 )
+from holdfastd.engine.schedules import Schedule
 from holdfastd.store.base import JobCursor, JobDetail, Recovered, count_that_fits, detail_of
 from holdfastd.store.charts import read_minute
 from holdfastd.store.codec import (
     checksum,
+    spec_checksum,
     unpack_clearing,
     unpack_counts,
     unpack_options,
     unpack_settings,
+    unpack_spec,
 )
 
 Values = tuple[Any, ...]
@@ -353,7 +356,22 @@ def load(connection: sqlite3.Connection) -> Recovered:
         queues,
         sessions,
         _rows(connection, _BARE, "WHERE state = 3 ORDER BY token", ()),
+        _schedules(connection, {row.key: row.name for row in queues}),
     )
+
+
+def _schedules(connection: sqlite3.Connection, names: dict[QueueKey, str]) -> list[Schedule]:
+    """names: of the queues. Raises ValueError: one is damaged."""
+    found: list[Schedule] = []
+    for key, id, packed, check, is_paused, *rest in connection.execute(
+        "SELECT queue, id, spec, checksum, is_paused, anchor_ms, next_at_ms, last_due_at_ms, "
+        "last_job_id, fired, missed, skipped, created_at_ms, changed_at_ms FROM schedule"
+    ):
+        if check != spec_checksum(key, id, packed):
+            raise ValueError(f"schedule {id} of queue {names.get(key, key)} is damaged")
+        spec = unpack_spec(names[key], id, packed)
+        found.append(Schedule(QueueKey(key), spec, bool(is_paused), *rest))
+    return found
 
 
 # ---- what a search reads -------------------------------------------------------------------------

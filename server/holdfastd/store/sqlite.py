@@ -68,7 +68,7 @@ HERE_ROWS_MAX: Final = 64
 HERE_BYTES_MAX: Final = 256 * 1024
 """A batch of so many rows, and what it adds to the log, is written without a hop. Two wake-ups less
 make one producer a fifth faster and eight a third; with thousands at a time the loop's work beside
-the writer's is worth more (docs/performance.md)."""
+the writer's is worth more (docs/explanation/performance.md)."""
 HERE_S_MAX: Final = 0.001
 """While the last commit took longer the disk is a slow one, and the loop does not wait for it:
 0.2 ms is usual."""
@@ -228,9 +228,10 @@ class SqliteStore:
 
     async def apply(self, batch: Batch) -> None:
         rows = len(batch.added) + len(batch.leased) + len(batch.completed) + len(batch.rewritten)
-        rows += len(batch.removed) + len(batch.history)
+        rows += len(batch.removed) + len(batch.history) + len(batch.schedules)
         log_bytes = COMMIT_BYTES + rows * ROW_BYTES + sum([len(row.payload) for row in batch.added])
         log_bytes += sum([len(row.payload) for row in batch.edited])
+        log_bytes += sum([len(row.spec.payload) for row in batch.schedules])
         began = perf_counter()
         if self._is_worth_no_hop(batch, rows, log_bytes):
             with self._guarding():

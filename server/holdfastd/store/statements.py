@@ -16,7 +16,15 @@ from holdfastd.engine.changes import AddedRow, Batch, CompletedRow, EditedRow, M
 from holdfastd.engine.model import DEFAULT_OPTIONS, State
 from holdfastd.store import charts
 from holdfastd.store.base import ATTEMPTS_KEPT
-from holdfastd.store.codec import checksum, pack_clearing, pack_counts, pack_options, pack_settings
+from holdfastd.store.codec import (
+    checksum,
+    pack_clearing,
+    pack_counts,
+    pack_options,
+    pack_settings,
+    pack_spec,
+    spec_checksum,
+)
 
 ROWS_PER_STEP: Final = (500, 100, 20, 4, 1)
 """Sizes of multi-row statements: the largest stays below SQLite's 32,766 bound values; a batch
@@ -67,6 +75,7 @@ def write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
         for table in ("job", "attempt", "log", "tag"):
             connection.execute(_remove_from(table, "seq"), (seqs,))
     _write_queues_and_sessions(connection, batch)
+    _write_schedules(connection, batch)
     if batch.history:
         _write(connection, charts.WRITE, charts.ROW, charts.values_of(batch.history))
     charts.cut(connection, batch.history_cuts)
@@ -226,3 +235,19 @@ def _write_queues_and_sessions(connection: sqlite3.Connection, batch: Batch) -> 
         _write(
             connection, "INSERT INTO session", "(?,?,?,?,?,?,?)", batch.sessions, _SESSION_IS_THERE
         )
+
+
+_REMOVE_SCHEDULE: Final = "DELETE FROM schedule WHERE queue = ? AND id = ?"
+
+
+def _write_schedules(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Rare, but where very many are due at once; they are removed one by one, by people."""
+    for place in batch.schedules_removed:
+        connection.execute(_REMOVE_SCHEDULE, place)
+    if batch.schedules:
+        rows = []
+        for key, spec, is_paused, *rest in batch.schedules:
+            packed = pack_spec(spec)
+            check = spec_checksum(key, spec.id, packed)
+            rows.append((key, spec.id, packed, check, int(is_paused), *rest))
+        _write(connection, "INSERT OR REPLACE INTO schedule", f"({','.join('?' * 14)})", rows)

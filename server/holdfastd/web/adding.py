@@ -10,6 +10,7 @@ from holdfast.wire.checks import (
     check_options,
     check_payload,
     check_queue_name,
+    shown,
 )
 from holdfast.wire.constants import ITEMS_MAX, ErrorCode
 from holdfast.wire.ids import new_id
@@ -77,7 +78,8 @@ class Adding:
         unknown = sorted(set(job) - set(FIELDS))
         try:
             if unknown:
-                raise Refusal(ErrorCode.BAD_REQUEST, f"a job has no {', '.join(unknown)}")
+                text = f"a job knows {', '.join(FIELDS)}; {shown(unknown[0])} is not one of them"
+                raise Refusal(ErrorCode.BAD_REQUEST, text)
             given = job.get("id")
             id = new_id().hex() if given is None else check_job_id(given)
             name = check_job_name(job.get("name"))

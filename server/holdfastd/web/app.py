@@ -18,6 +18,8 @@ from holdfastd.access.rights import check_metrics
 from holdfastd.web.bounded import BoundedHttp
 from holdfastd.web.guard import Guard
 from holdfastd.web.metrics import Form, Metrics
+from holdfastd.web.packing import Packing
+from holdfastd.web.prefixed import Prefixed
 from holdfastd.web.safe.needs import guarded
 from holdfastd.web.safe.refusing import gone, refused
 from holdfastd.web.safe.shield import Shield
@@ -31,13 +33,15 @@ def make_app(
     guard: Guard,
     routes: Sequence[BaseRoute] = (),
     handlers: Mapping[type[Exception], Handler] = MappingProxyType({}),
-) -> Shield:
+    prefix: str = "",
+) -> Prefixed:
     """The whole of what the port answers.
 
     Args:
         why_not_ready: None = ready.
         routes: of the other parts; each must be in `safe.needs.NEEDS`.
         handlers: of their exceptions, and in place of those here.
+        prefix: path of another site below which a proxy has all of it.
     """
 
     async def show_metrics(request: Request) -> Response:
@@ -68,7 +72,7 @@ def make_app(
         routes=guarded([*ours, *routes], guard),
         exception_handlers={Refusal: refused, ClientDisconnect: gone, **handlers},
     )
-    return Shield(app, guard)
+    return Prefixed(Shield(Packing(app), guard), prefix)
 
 
 class HttpServer(uvicorn.Server):

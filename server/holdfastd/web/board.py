@@ -20,6 +20,7 @@ from holdfastd.chronicle import Chronicle, Kind
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.commands import Explain
 from holdfastd.engine.model import Job, SessionKey, State
+from holdfastd.engine.outputs import unknown_job, unknown_queue
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
 from holdfastd.inside import CommandRefused, Inside
@@ -171,7 +172,7 @@ class Board:
             raise Refusal(ErrorCode.FORBIDDEN, f"this key is not for the queue {name}")
         queue = self._engine.queues.get(name)
         if queue is None:
-            raise Refusal(ErrorCode.UNKNOWN_QUEUE, f"there is no queue {name}")
+            raise Refusal(ErrorCode.UNKNOWN_QUEUE, unknown_queue(name))
         return queue
 
     def _queue(self, queue: QueueState, now_ms: int) -> dict[str, Any]:
@@ -192,12 +193,13 @@ class Board:
     async def _totals(self, queues: list[QueueState], now_ms: int) -> dict[str, Any]:
         numbers = [0] * (len(State) + 1)
         sessions: set[SessionKey] = set()
-        slots, oldest_at_ms = 0, None
+        slots, paused, oldest_at_ms = 0, 0, None
         for at, queue in enumerate(queues):
             for state in State:
                 numbers[state] += queue.counts[state]
             sessions.update(session.key for session in queue.subscribers)
             slots += queue.active_count
+            paused += queue.is_paused
             waits_since = queue.oldest_waiting_at_ms()
             if waits_since is not None:
                 oldest_at_ms = min(waits_since, oldest_at_ms or waits_since)
@@ -212,6 +214,7 @@ class Board:
             "workers": len(workers),
             "slots": slots + sum(worker.credit for worker in workers),
             "queues": len(queues),
+            "paused": paused,
         }
 
     # ---- jobs ----------------------------------------------------------------------------------
@@ -268,7 +271,7 @@ class Board:
             why = await self._inside.call(Explain(queue, id))
         detail = await self._store.job(known.key, id)
         if detail is None:
-            raise Refusal(ErrorCode.UNKNOWN_JOB, f"no job {id} in queue {queue}")
+            raise Refusal(ErrorCode.UNKNOWN_JOB, unknown_job(id, queue))
         worker = self._engine.session_name(detail.row.session)
         redact = self._redactor(identity)
 
@@ -304,7 +307,7 @@ class Board:
                 found = self._worker(identity, each)
                 if found["queues"] or identity.allows_queue is None:
                     return found
-        raise Refusal(ErrorCode.UNKNOWN_JOB, "there is no such worker: it has gone")
+        raise Refusal(ErrorCode.UNKNOWN_JOB, f"there is no worker {session}: it has left")
 
     def _queue_of(self, job: Job) -> str:
         return self._engine.queue_name(job.queue) or ""

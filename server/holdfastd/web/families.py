@@ -1,4 +1,6 @@
-"""Every metric by its Prometheus name, written from a snapshot. docs/metrics.md lists them all.
+"""Every metric by its Prometheus name, written from a snapshot.
+
+docs/reference/metrics.md lists them all.
 
 A label's values that are known beforehand have series from the start, with zero: an alert on a rise
 would miss the first one otherwise.
@@ -22,7 +24,7 @@ from holdfastd.engine.model import State
 from holdfastd.engine.stats import Histogram
 from holdfastd.observed import Observed
 from holdfastd.web.revision import revision
-from holdfastd.web.snapshot import QueueSeen, Snapshot
+from holdfastd.web.snapshot import QueueSeen, SchedulesSeen, Snapshot
 
 SHOWN_STATES: Final = (
     State.WAITING,
@@ -94,6 +96,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     yield from _queue_counters(snapshot.queues)
     yield from _queue_histograms(snapshot.queues)
     yield from _tasks(snapshot)
+    yield from _schedules(snapshot.schedules)
     yield from _connections(snapshot)
     yield from _commands(snapshot.observed)
     yield from _commits(snapshot.observed)
@@ -227,6 +230,22 @@ def _tasks(snapshot: Snapshot) -> Iterator[Metric]:
         ["label"],
         [(("queue",), snapshot.folded_queues), (("task",), snapshot.folded_tasks)],
     )
+
+
+def _schedules(seen: SchedulesSeen) -> Iterator[Metric]:
+    yield _gauge(
+        "holdfast_schedules",
+        "Schedules there are",
+        ["state"],
+        [(("active",), seen.active), (("paused",), seen.paused)],
+    )
+    yield _counter(
+        "holdfast_schedule_fires",
+        "Due instants of schedules by what came of them, and jobs made by hand",
+        ["result"],
+        [((result,), count) for result, count in seen.fires.items()],
+    )
+    yield _histogram("holdfast_schedule_lag_seconds", "Due to added", [], [((), seen.lag)])
 
 
 # ---- the process ---------------------------------------------------------------------------------

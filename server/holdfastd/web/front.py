@@ -1,6 +1,7 @@
 """All that people and programs are answered over HTTP, put together."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfastd.engine.broker import Engine
@@ -8,6 +9,9 @@ from holdfastd.inside import Inside
 from holdfastd.search.finder import Finder
 from holdfastd.store.base import Store
 from holdfastd.web.acting.acting import Acting
+from holdfastd.web.acting.noting import Noting
+from holdfastd.web.acting.scheduling import Scheduling
+from holdfastd.web.acting.upkeep import Machine, Upkeep
 from holdfastd.web.adding import Adding
 from holdfastd.web.api.assembly import Api
 from holdfastd.web.assets import Assets
@@ -17,6 +21,7 @@ from holdfastd.web.live import Live
 from holdfastd.web.pages import assembly
 from holdfastd.web.pages.rendering import Look, Rendering
 from holdfastd.web.pages.site import Site
+from holdfastd.web.schedules import Timetable
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -37,24 +42,29 @@ class Front:
         chronicle: "Chronicle",
         guard: Guard,
         facts: Facts,
+        machine: Machine,
         audit: "Callable[[], AuditLog]",
         look: Callable[[], Look],
         payload_bytes_max: Callable[[], int],
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
         new_id: Callable[[], str],
+        prefix: str = "",
     ):
-        """audit, look, payload_bytes_max: what is in force; a reload changes them."""
+        """audit, look, payload_bytes_max: what is in force; a reload changes them. prefix: see
+        `web.prefixed`."""
         self._inside = inside
         self._finder = finder
         self._live = Live(guard, monotonic)
+        noting = Noting(audit, now_ms)
+        upkeep = Upkeep(machine, guard, noting)
         self._acting = Acting(
             engine,
             inside,
             finder,
             guard,
             lambda identity, text: board.query(identity, text),
-            audit,
+            noting,
             now_ms,
             new_id,
         )
@@ -70,14 +80,32 @@ class Front:
             self._acting,
         )
         adding = Adding(inside, guard, now_ms, payload_bytes_max)
-        self._api = Api(engine, store, inside, board, self._acting, adding, guard, now_ms)
+        timetable = Timetable(engine, board, guard, now_ms)
+        scheduling = Scheduling(engine, inside, guard, noting, payload_bytes_max, now_ms, new_id)
+        self._api = Api(
+            engine,
+            store,
+            inside,
+            board,
+            self._acting,
+            adding,
+            timetable,
+            scheduling,
+            upkeep,
+            guard,
+            now_ms,
+            prefix,
+        )
         assets = Assets()
         site = Site(
             board,
             guard,
             self._acting,
             adding,
-            Rendering(assets, now_ms, look),
+            timetable,
+            scheduling,
+            upkeep,
+            Rendering(assets, now_ms, look, prefix),
             self._live,
             now_ms,
         )
@@ -86,6 +114,10 @@ class Front:
             *assembly.routes(site, assets, monotonic),
         ]
         self.handlers: Mapping[Any, assembly.Handler] = assembly.handlers(site)
+
+    async def open(self, folder: Path) -> None:
+        """The data directory is there, and ours."""
+        await self._acting.remember(folder)
 
     def end_streams(self) -> None:
         """The daemon begins to stop: nobody is to be kept waiting by an open page."""

@@ -87,6 +87,16 @@ class TaskSeen(NamedTuple):
     duration: Histogram
 
 
+class SchedulesSeen(NamedTuple):
+    """All schedules together."""
+
+    active: int
+    paused: int
+    fires: dict[str, int]
+    """By what came of them."""
+    lag: Histogram
+
+
 class Snapshot(NamedTuple):
     now_ms: int
     is_ready: bool
@@ -97,6 +107,7 @@ class Snapshot(NamedTuple):
     tasks: list[TaskSeen] | None
     """None = they are not timed."""
     folded_tasks: int
+    schedules: SchedulesSeen
     observed: Observed
     connections: dict[str, int]
     storage: "StoreStats"
@@ -144,6 +155,7 @@ class Snapshots:
             _observations(other),
             None if tasks is None else list(_task_series(tasks.by_queue, tasks.other)),
             0 if tasks is None else tasks.folded,
+            _schedules_seen(self._engine),
             self._observed.copy(),
             self._connections(),
             storage,
@@ -252,6 +264,20 @@ def _observations(stats: QueueStats) -> int:
     added = stats.accepted + stats.duplicates + stats.rejected
     failed = stats.attempts_failed + stats.attempts_lost + stats.attempts_cancelled
     return added + failed + stats.completed + stats.attempts_released + stats.attempts_snoozed
+
+
+def _schedules_seen(engine: Engine) -> SchedulesSeen:
+    stats = engine.schedule_stats
+    paused = engine.paused_schedule_count
+    fires = {
+        "fired": stats.fired,
+        "missed": stats.missed,
+        "skipped": stats.skipped,
+        "existing": stats.existing,
+        "manual": stats.manual,
+    }
+    lag = stats.lag_seconds.copy()
+    return SchedulesSeen(engine.schedule_count - paused, paused, fires, lag)
 
 
 def _task_series(by_queue: dict[str, dict[str, Histogram]], other: Histogram) -> Iterator[TaskSeen]:

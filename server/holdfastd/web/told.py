@@ -42,7 +42,7 @@ def job(queue: str, row: JobRow, worker: str, error: str, redact: Redactor) -> d
         "run_at_ms": row.run_at_ms or None,
         "started_at_ms": started,
         "finished_at_ms": finished,
-        "attempt": row.failures + row.crashes + (row.state is not State.FAILED),
+        "attempt": row.attempt,
         "attempts": row.options.attempts,
         "failures": row.failures,
         "crashes": row.crashes,

@@ -25,6 +25,8 @@ JUDGED: Final = (RED, BRIEF)
 """Their jobs are never put back by hand, so the judge of histories can follow them."""
 WORKERS: Final = 3
 PRODUCERS: Final = 2
+SCHEDULES: Final = 4
+"""In each of the queues that have any."""
 SHARED_IDS: Final = 12
 """Ids that are used again and again."""
 
@@ -281,7 +283,8 @@ class SimAdmin(Client):
         acts = (
             self._limit, self._limit, self._pause, self._retry, self._remove, self._promote,
             self._change, self._cancel, self._move, self._move, self._edit, self._drain,
-            self._obliterate, self._look, self._wait,
+            self._obliterate, self._look, self._wait, self._schedule, self._schedule,
+            self._schedule, self._unschedule, self._pause_schedule, self._run_schedule,
         )  # fmt: skip
         while not world.is_over:
             await asyncio.sleep(rng.expovariate(60 / world.duration_s))
@@ -343,6 +346,7 @@ class SimAdmin(Client):
         queue, ids = self._some(BLUE, GREEN)
         (target,) = {BLUE, GREEN} - {queue.name}
         observer = self.world.observer
+        observer.moved |= {(queue.name, id) for id in ids}
         for allowed in (observer.redriven, observer.removable, observer.promotable):
             allowed |= {(target, id) for id in ids if (queue.name, id) in allowed}
         await queue.move(*ids, to=target)
@@ -351,6 +355,60 @@ class SimAdmin(Client):
         queue, ids = self._some(BLUE, GREEN)
         serial = f"{queue.name}-edited-{next(self.world.serials)}"
         await queue.edit(ids[0], {"serial": serial, "pad": b"edited"})
+
+    def _a_schedule(self) -> tuple[Queue, str]:
+        rng = self.world.rng
+        return self._queue(rng.choice((BLUE, BLUE, GREEN))), f"s{rng.randrange(SCHEDULES)}"
+
+    async def _schedule(self) -> None:
+        """One that is due some ten times while the world lasts, whatever its scale."""
+        rng = self.world.rng
+        queue, id = self._a_schedule()
+        data = {"serial": f"{queue.name}-scheduled", "pad": rng.randbytes(20)}
+        every = max(1.0, round(self.world.duration_s / rng.choice((5, 10, 20)), 1))
+        patterns = ("* * * * *", "*/5 * * * *", "7 * * * *", "30 2 * * *")
+        when: dict[str, Any] = {"every": every}
+        if rng.random() < 0.4:
+            zone = rng.choice(("UTC", "Europe/Berlin", "America/New_York"))
+            when = {"cron": rng.choice(patterns), "tz": zone}
+        await queue.schedule(
+            id,
+            "work",
+            data,
+            **when,
+            missed=rng.choice(("once", "once", "skip")),
+            overlap=rng.choice(("allow", "skip")),
+            attempts=2,
+        )
+
+    async def _unschedule(self) -> None:
+        queue, id = self._a_schedule()
+        await queue.unschedule(id)
+
+    async def _pause_schedule(self) -> None:
+        queue, id = self._a_schedule()
+        await queue.pause_schedule(id)
+        await asyncio.sleep(self.world.rng.random() * self.world.scale.lease_s)
+        await queue.resume_schedule(id)
+
+    async def _run_schedule(self) -> None:
+        queue, id = self._a_schedule()
+        job = await queue.run_schedule(id)
+        if (job.queue, job.id) not in self.world.observer.ever:
+            self.world.observer.fail(f"{job.id} of {job.queue} was run, and is not there")
+
+    async def remove_schedules(self) -> None:
+        """All of them: nothing is added any more."""
+        queue = self._queue(BLUE)
+        while True:
+            try:
+                found = [(each.queue, each.id) async for each in queue.all_schedules()]
+                if not found:
+                    return
+                for name, id in found:
+                    await self._queue(name).unschedule(id)
+            except HoldfastError:
+                await asyncio.sleep(self.world.scale.heartbeat_s)
 
     async def _drain(self) -> None:
         self.world.observer.clearable.add(GREEN)

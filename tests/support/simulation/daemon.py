@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import TYPE_CHECKING
 
-from holdfastd.config import Config
+from holdfastd.config import from_tree
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
@@ -76,7 +76,7 @@ class SimDaemon:
         self.lives += 1
         self.process = Process(world.loop, f"daemon.{self.lives}")
         scale = world.scale
-        settings = Config.from_mapping(
+        settings = from_tree(
             {
                 "leases": {
                     "heartbeat_ms": int(scale.heartbeat_s * 1000),

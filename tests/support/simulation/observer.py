@@ -6,12 +6,13 @@ leases (order, limits, credit, time). What it knows comes from the rows and from
 for, not from the engine's memory; at rest the two are compared.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from holdfastd.engine import commands
-from holdfastd.engine.changes import Batch, JobRow, QueueRow
+from holdfastd.engine.changes import AddedRow, Batch, JobRow, QueueRow
 from holdfastd.engine.head import LEFT_ENTRIES_MAX
 from holdfastd.engine.model import FINISHED, Job, QueueKey, Rate, State
 from holdfastd.engine.outputs import (
@@ -26,6 +27,7 @@ from holdfastd.engine.outputs import (
 )
 from holdfastd.engine.partition import Moment
 from holdfastd.engine.queue import QueueState
+from holdfastd.engine.schedules import Schedule
 from holdfastd.engine.session import Session
 from holdfastd.service import Service
 from holdfastd.store.memory import Disk
@@ -33,6 +35,8 @@ from holdfastd.store.memory import Disk
 Key = tuple[str, str]
 """Name of a queue, id of a job."""
 
+INSTANT: Final = re.compile(r"@\d{4}-")
+"""In the id of a job that a schedule made when it was due."""
 COUNTERS: Final = ("failures", "crashes", "releases")
 
 
@@ -77,6 +81,8 @@ class Observer:
         self.removable: set[Key] = set()
         self.promotable: set[Key] = set()
         self.clearable: set[str] = set()
+        self.moved: set[Key] = set()
+        """Jobs that somebody asked to move away: their instants may come again."""
         self.may_lose_lease: Callable[[str], bool] = lambda worker: True
         """Whether the worker of that name has a reason to lose leases now."""
         self.ever: set[Key] = set()
@@ -102,6 +108,8 @@ class Observer:
         """How many jobs have this id; one at most."""
         self._counts: dict[int, Counter[State]] = defaultdict(Counter)
         self._buckets: dict[int, Bucket] = {}
+        self._fired: set[Key] = set()
+        """Jobs of due instants."""
 
     def fail(self, text: str) -> None:
         self.wrong.append(f"at {self._now():.6f} s: {text}")
@@ -128,9 +136,11 @@ class Observer:
                 *batch.removed,
             )
         }
+        schedules = [(self.disk.schedules.get(row.place), row) for row in batch.schedules]
         write()
         for row in batch.queues:
             self._names[row.key] = row.name
+        self._check_fires(schedules, {self._key_of_added(row) for row in batch.added})
         starts: list[_Start] = []
         # First all of them: a batch may remove a job and add another under its id.
         for seq, before in touched.items():
@@ -152,6 +162,33 @@ class Observer:
         self._check_rates(batch.queues, starts)
         for row in batch.queues:
             self._check_counts(row)
+
+    def _check_fires(
+        self, schedules: list[tuple[Schedule | None, Schedule]], added: set[Key]
+    ) -> None:
+        """A schedule that moves on and the job of its instant are one change."""
+        fired: set[Key] = set()
+        for before, after in schedules:
+            dealt_with = after.fired - (before.fired if before is not None else 0)
+            if dealt_with < 1:
+                continue
+            key = after.spec.queue, after.last_job_id or ""
+            fired.add(key)
+            self.seen["schedules fired"] += 1
+            if dealt_with > 1 or key not in added:
+                self.fail(f"schedule {after.place} fired {dealt_with} times without {key}")
+            if key in self._fired and not self._may_be_gone(key):
+                self.fail(f"there is a second job {key} of one instant")
+        alone = {key for key in added if INSTANT.search(key[1])} - fired
+        if alone:
+            self.fail(f"{alone} were added, and their schedules did not move on")
+        self._fired |= fired
+
+    def _may_be_gone(self, key: Key) -> bool:
+        return key in self.removable | self.moved or key[0] in self.clearable
+
+    def _key_of_added(self, row: AddedRow) -> Key:
+        return self._names.get(row.queue, "?"), row.id
 
     def _key_of(self, row: JobRow) -> Key:
         return self._names.get(row.queue, "?"), row.id
@@ -292,6 +329,8 @@ class Observer:
             stored = {state: n for state, n in self._counts[queue.key].items() if n}
             if counts != stored:
                 self.fail(f"queue {queue.name} counts {counts}, stored are {stored}")
+        if {each.place: each for each in engine.schedules()} != self.disk.schedules:
+            self.fail(f"schedules are {engine.schedules()}, stored are {self.disk.schedules}")
         self.seen["compared memory and disk"] += 1
 
 

@@ -8,10 +8,13 @@ from unittest.mock import patch
 
 from holdfastd.engine.attending import Attending
 from holdfastd.engine.broker import Engine
-from holdfastd.engine.changes import Batch
+from holdfastd.engine.changes import Batch, JobsById
 from holdfastd.engine.limits import RateLimiter
 from holdfastd.engine.outputs import Welcome
 from holdfastd.engine.queue import QueueState
+from holdfastd.engine.replies import Asked
+from holdfastd.engine.routes import Routes
+from holdfastd.engine.scheduling import Scheduling
 from holdfastd.engine.working import Working
 from holdfastd.pipeline import Pipeline
 from holdfastd.store.base import Recovered
@@ -70,7 +73,7 @@ def a_crash_loses_the_last_batch() -> list[Patch]:
 
     def write_and_keep(self: SimStore, batch: Batch) -> None:
         before = copy(self.disk)
-        for name in ("jobs", "queues", "sessions", "attempts", "logs"):
+        for name in ("jobs", "queues", "sessions", "attempts", "logs", "schedules"):
             setattr(before, name, dict(getattr(before, name)))
         write(self, batch)
         self.disk.__dict__["before"] = before
@@ -86,11 +89,11 @@ def a_crash_loses_the_last_batch() -> list[Patch]:
 
 def requests_are_not_numbered() -> list[Patch]:
     """What was applied is not remembered: a request sent again is done again."""
-    execute, attach = Engine._execute, Attending.attach
+    execute, attach = Routes.execute, Attending.attach
 
-    def forgetful(self: Engine, session: Any, request: int, *rest: Any) -> None:
-        session.last_request = 0
-        execute(self, session, request, *rest)
+    def forgetful(self: Routes, asked: Asked) -> None:
+        asked.session.last_request = 0
+        execute(self, asked)
 
     def attach_anew(self: Attending, connection: int, command: Any, moment: Any) -> None:
         attach(self, connection, command, moment)
@@ -100,7 +103,7 @@ def requests_are_not_numbered() -> list[Patch]:
             for output in outputs
         ]
 
-    return [(Engine, "_execute", forgetful), (Attending, "attach", attach_anew)]
+    return [(Routes, "execute", forgetful), (Attending, "attach", attach_anew)]
 
 
 def limits_forget() -> list[Patch]:
@@ -130,6 +133,19 @@ def a_full_disk_says_so_and_takes_jobs() -> list[Patch]:
     return [(Pipeline, "_apply", give_up)]
 
 
+def schedules_move_on_alone() -> list[Patch]:
+    """The job of a due instant comes with another batch than the schedule that has moved on."""
+    add = Scheduling._add
+
+    def late(self: Scheduling, schedule: Any, job_id: str, queue: Any, moment: Any) -> None:
+        def then(read: Any, page: Any, moment: Any) -> None:
+            add(self, schedule, job_id, queue, moment)
+
+        self._partition.want(JobsById(queue.key, ("late", job_id)), then)
+
+    return [(Scheduling, "_add", late)]
+
+
 SABOTAGES: Final[dict[str, Callable[[], list[Patch]]]] = {
     sabotage.__name__: sabotage
     for sabotage in (
@@ -143,6 +159,7 @@ SABOTAGES: Final[dict[str, Callable[[], list[Patch]]]] = {
         limits_forget,
         one_more_at_once,
         a_full_disk_says_so_and_takes_jobs,
+        schedules_move_on_alone,
     )
 }
 

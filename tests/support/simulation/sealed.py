@@ -20,7 +20,17 @@ from unittest.mock import patch
 from holdfast import aio, link, worker
 from holdfast.wire import ids
 from holdfastd import pipeline
-from holdfastd.engine import broker, dispatch, events, openbatch, partition, queue, sweeping
+from holdfastd.engine import (
+    dispatch,
+    events,
+    openbatch,
+    partition,
+    promoting,
+    queue,
+    schedules,
+    scheduling,
+    sweeping,
+)
 from holdfastd.net import peer, reader
 
 SMALL: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
@@ -33,7 +43,10 @@ SMALL: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
     (openbatch, "DELIVERY_BYTES_MAX", 3_000),
     (sweeping, "STEP_JOBS_MAX", 4),
     (sweeping, "PRUNE_SLACK_JOBS", 3),
-    (broker, "PROMOTED_PER_TICK_MAX", 3),
+    (promoting, "PROMOTED_PER_TICK_MAX", 3),
+    (scheduling, "DUE_PER_TICK_MAX", 2),
+    (scheduling, "MISSED_COUNTED_MAX", 20),
+    (schedules, "MISSED_COUNTED_MAX", 20),
     (events, "EVENTS_KEPT", 40),
     (pipeline, "OPEN_JOBS_MAX", 12),
     (pipeline, "BATCH_JOBS", 6),

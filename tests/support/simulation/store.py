@@ -259,6 +259,8 @@ class SimSqliteStore(SqliteStore):
         known = {seq: row._replace(payload=None, result=None) for seq, row in model.jobs.items()}
         if (queues, sessions) != (model.queues, model.sessions):
             raise WrongDisk("queues or sessions are not those of the last batch")
+        if {row.place: row for row in recovered.schedules} != model.schedules:
+            raise WrongDisk("schedules are not those of the last batch")
         if {row.seq: row for row in rows} != known:
             raise WrongDisk("jobs are not those of the last batch")
 

@@ -23,6 +23,7 @@ from unittest.mock import patch
 from holdfast.errors import HoldfastError
 from holdfast.packing import unpack
 from holdfastd.engine.model import State
+from holdfastd.engine.schedules import Schedule, ScheduleKey
 from holdfastd.store import sqlite
 from holdfastd.store.memory import Disk
 from support.history import History, Stored, judge
@@ -184,7 +185,26 @@ class World:
             await asyncio.wait([producer.task])
         self.admin.start(self.admin.let_all_run())
         await self.admin.task
+        before = dict(self.disk.schedules)
         self.shift_wall(self._wall_highest_s - self._wall_shift_s + 2 * DAY_S)  # all are due
+        await self._see_schedules_fire(before)
+        self.admin.start(self.admin.remove_schedules())
+        await self.admin.task
+
+    async def _see_schedules_fire(self, before: dict[ScheduleKey, Schedule]) -> None:
+        """None may be silent: each of them was due within the last two days."""
+        deadline = self.loop.time() + 20 * self.scale.lease_s
+        while silent := [
+            schedule
+            for place, schedule in before.items()
+            if not schedule.is_paused
+            and dealt_with(self.disk.schedules[place]) == dealt_with(schedule)
+        ]:
+            if self.loop.time() > deadline:
+                self.observer.fail(f"schedules that are due do nothing: {silent}")
+                return
+            await asyncio.sleep(self.scale.heartbeat_s)
+        self.seen["schedules seen to fire at the end"] += len(before)
 
     async def _run_dry(self) -> None:
         """Every job must come to its end: slow handlers, lost leases and backoffs included."""
@@ -237,6 +257,11 @@ class World:
         if seconds > 0:
             self.observer.clock_was_set_forward = True
         self._wall_highest_s = max(self._wall_highest_s, self._wall_shift_s)
+
+
+def dealt_with(schedule: Schedule) -> int:
+    """Due instants."""
+    return schedule.fired + schedule.missed + schedule.skipped
 
 
 def simulate(seed: int, *, on_sqlite: bool | None = None) -> Outcome:

@@ -4,8 +4,8 @@ more than the jump, nothing waits for ever, no limit is passed."""
 import pytest
 
 from holdfastd.engine import commands
-from holdfastd.engine.broker import PROMOTED_PER_TICK_MAX
 from holdfastd.engine.model import Keep, QueueSettings, Rate, Retention, State
+from holdfastd.engine.promoting import PROMOTED_PER_TICK_MAX
 from support.engine import SETTINGS, Driver, P, V, W, ids_of, new_job
 
 DAY_MS = 86_400_000

@@ -1,7 +1,6 @@
 """history.py: what is counted in a minute, and how minutes are added up."""
 
 from itertools import product
-from math import ceil
 from typing import Any
 
 import pytest
@@ -12,50 +11,19 @@ from holdfastd.engine.changes import HistoryRow
 from holdfastd.engine.history import (
     ALL,
     HOUR_MS,
-    LENGTH_MS_MAX,
     MINUTE_MS,
     NAMES_MAX,
-    NOT_COUNTED,
     OTHER,
     PAIRS_MAX,
-    QUICK,
     UNWRITTEN_MAX,
-    Buckets,
     History,
     Period,
     PerMinute,
-    Tally,
-    bucket_of,
     folded,
-    middle_ms,
-    percentile_ms,
 )
 from holdfastd.engine.model import QueueKey
 from holdfastd.engine.queue import QueueState
-
-LENGTHS = st.integers(0, LENGTH_MS_MAX) | st.integers(0, 20) | st.integers(0, 100_000)
-
-
-# ---- buckets -------------------------------------------------------------------------------------
-
-
-@given(LENGTHS)
-def test_the_middle_of_a_bucket_is_within_an_eighth_of_what_is_in_it(length_ms: int) -> None:
-    assert abs(middle_ms(bucket_of(length_ms)) - length_ms) <= length_ms / 8
-
-
-@given(LENGTHS)
-def test_a_longer_length_is_never_in_an_earlier_bucket(length_ms: int) -> None:
-    assert bucket_of(length_ms + 1) - bucket_of(length_ms) in (0, 1)
-
-
-def test_lengths_out_of_range_are_in_the_outermost_buckets() -> None:
-    assert bucket_of(-5) == 0
-    assert bucket_of(10**18) == bucket_of(LENGTH_MS_MAX) == 127
-
-
-def test_short_lengths_are_looked_up_as_they_would_be_computed() -> None:
-    assert list(QUICK) == [bucket_of(length_ms) for length_ms in range(len(QUICK))]
+from holdfastd.engine.tally import NOT_COUNTED, Buckets, Tally, bucket_of
 
 
 def counts_of(lengths: list[int]) -> Buckets:
@@ -63,33 +31,6 @@ def counts_of(lengths: list[int]) -> Buckets:
     for length_ms in lengths:
         tally.runs[bucket_of(length_ms)] += 1
     return tally.runs
-
-
-def true_percentile(lengths: list[int], share: float) -> int:
-    return sorted(lengths)[max(1, ceil(share * len(lengths))) - 1]
-
-
-@given(st.lists(LENGTHS, min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99]))
-def test_a_percentile_is_within_an_eighth_of_that_of_the_raw_values(
-    lengths: list[int], share: float
-) -> None:
-    true_ms = true_percentile(lengths, share)
-    found_ms = percentile_ms(counts_of(lengths), share)
-    assert found_ms is not None
-    assert abs(found_ms - true_ms) <= true_ms / 8
-
-
-def test_of_nothing_there_is_no_percentile() -> None:
-    assert percentile_ms({}, 0.5) is None
-
-
-def test_the_mean_of_percentiles_would_be_wrong_by_far() -> None:
-    """The sabotaged twin: what the sum of buckets is for."""
-    quick, slow = [10] * 1_000, [10_000] * 10
-    means = [percentile_ms(counts_of(part), 0.5) or 0 for part in (quick, slow)]
-    true_ms = true_percentile(quick + slow, 0.5)
-    assert abs(sum(means) / 2 - true_ms) > true_ms / 8
-    assert percentile_ms(counts_of(quick + slow), 0.5) == true_ms
 
 
 # ---- folding -------------------------------------------------------------------------------------
@@ -183,9 +124,6 @@ def test_a_queue_that_makes_up_names_takes_no_room_of_the_others() -> None:
     assert minute.queues["sane"]["work"].added == 1
 
 
-# ---- the minute that runs ------------------------------------------------------------------------
-
-
 def a_queue(name: str = "q") -> QueueState:
     return QueueState(QueueKey(1), name)
 
@@ -198,11 +136,7 @@ def test_a_job_is_counted_in_the_minute_that_runs_and_looked_up_there() -> None:
     assert history.tally(queue, "work", 5 * MINUTE_MS + 18) is tally
 
 
-def test_a_name_that_is_empty_is_counted_with_the_others() -> None:
-    """It would be taken for the sum of all."""
-    history = History()
-    history.tally(a_queue(), ALL, 0).added = 1
-    assert list(history.minute.queues["q"]) == [OTHER]
+# ---- the minute that runs ------------------------------------------------------------------------
 
 
 def test_a_queue_that_found_no_room_is_not_looked_up() -> None:
@@ -296,3 +230,10 @@ def test_a_row_has_what_was_counted_and_the_length_of_all_runs() -> None:
     for row in rows.values():
         assert row[:2] == (MINUTE_MS, 5 * MINUTE_MS)
         assert row[4:] == (1, 2, 3, 4, 5, 56, {9: 6}, {3: 2, 5: 10})
+
+
+def test_a_name_that_is_empty_is_counted_with_the_others() -> None:
+    """It would be taken for the sum of all."""
+    history = History()
+    history.tally(a_queue(), ALL, 0).added = 1
+    assert list(history.minute.queues["q"]) == [OTHER]

@@ -1,7 +1,7 @@
 """model.py: the nouns, and numbers that stand twice, since the engine knows no wire."""
 
 from holdfast.wire import constants
-from holdfastd.engine import model, partition, producing, working
+from holdfastd.engine import following, model, partition, working
 from holdfastd.engine.model import NO_SESSION, NO_TOKEN, Change, FailReason, State
 from holdfastd.engine.policy import DELAY_MS_MAX
 from support.engine import bare_job
@@ -16,7 +16,7 @@ def test_the_engines_numbers_are_those_of_the_protocol() -> None:
     assert model.TOKEN_COUNTER_BITS == constants.TOKEN_COUNTER_BITS
     assert working.LOG_LINES_PER_JOB_MAX == constants.LOG_LINES_PER_JOB_MAX
     assert DELAY_MS_MAX == constants.DELAY_MS_MAX
-    assert producing.WAITS_PER_SESSION_MAX == constants.WAITS_PER_SESSION_MAX
+    assert following.WAITS_PER_SESSION_MAX == constants.WAITS_PER_SESSION_MAX
 
 
 def test_an_attempt_is_counted_by_what_ended_in_an_error_or_a_loss() -> None:

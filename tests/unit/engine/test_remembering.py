@@ -7,17 +7,9 @@ import pytest
 
 from holdfastd.engine import commands, remembering
 from holdfastd.engine.changes import HistoryRow
-from holdfastd.engine.history import (
-    ALL,
-    HOUR_MS,
-    HOURS_KEPT_MS,
-    MINUTE_MS,
-    MINUTES_KEPT_MS,
-    bucket_of,
-    folded,
-    middle_ms,
-)
+from holdfastd.engine.history import ALL, HOUR_MS, HOURS_KEPT_MS, MINUTE_MS, MINUTES_KEPT_MS, folded
 from holdfastd.engine.outputs import Refusal
+from holdfastd.engine.tally import bucket_of, middle_ms
 from support.engine import START_MS, Driver, P, W, new_job
 
 MINUTE_AT_MS = START_MS - START_MS % MINUTE_MS

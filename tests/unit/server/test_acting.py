@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
 from itertools import count
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest_asyncio
 
 from holdfast.wire.checks import Refusal
 from holdfastd.access.door import Door
-from holdfastd.access.rights import ANYBODY
+from holdfastd.access.rights import ANYBODY, Identity, Rights, Role
 from holdfastd.audit import AuditLog
 from holdfastd.clock import SystemClock
 from holdfastd.engine import commands
@@ -27,6 +28,9 @@ from holdfastd.search.found import Found, FoundJob, SearchBusy
 from holdfastd.search.query import Query, parse
 from holdfastd.web.acting import acting
 from holdfastd.web.acting.acting import RUNNING_MAX, STEP_JOBS, Acting, Jobs, Matching
+from holdfastd.web.acting.everywhere import STEP_QUEUES, Queues
+from holdfastd.web.acting.kept import CUT_SHORT, NAME, NOT_BEGUN
+from holdfastd.web.acting.noting import Noting
 from holdfastd.web.guard import Guard
 from holdfastd.web.safe.sessions import Sessions
 from support.engine import new_job
@@ -82,7 +86,7 @@ class Office:
             self.finder,
             Guard(door, Sessions(clock)),
             lambda identity, text: parse(text, 0),
-            lambda: self.audit,
+            Noting(lambda: self.audit, lambda: 0),
             lambda: 0,
             lambda: str(next(ids)),
         )
@@ -241,3 +245,132 @@ async def test_nonsense_is_refused_and_not_remembered(
         await office.acting.act(ANYBODY, kind, Jobs([("q", "j0", "waiting")]), params)
     assert office.acting.all_of(ANYBODY) == []
     assert office.counts() == {State.WAITING: 1}
+
+
+# ---- many queues ---------------------------------------------------------------------------------
+
+
+async def add_to(office: Office, *queues: str) -> None:
+    for queue in queues:
+        await office.inside.call(commands.Enqueue(queue, [(0, new_job(queue))], []))
+
+
+def paused(office: Office) -> set[str]:
+    return {queue.name for queue in office.pipeline.engine.queues.values() if queue.is_paused}
+
+
+async def test_all_queues_are_paused_at_once_and_only_these_go_on_when_it_is_undone(
+    office: Office,
+) -> None:
+    await add_to(office, "a", "b", "c")
+    await office.inside.call(commands.Pause("b"))
+    chosen = await office.acting.chosen(ANYBODY, "pause", Queues("*"))
+    assert (chosen.names, chosen.waiting, chosen.others) == (["a", "c"], 2, 1)
+    action = await office.acting.act(ANYBODY, "pause", Queues("*"), {})
+    assert (action["state"], action["done"], action["can_undo"]) == ("done", 2, True)
+    assert paused(office) == {"a", "b", "c"}
+    undone = await office.acting.undo(ANYBODY, action["id"])
+    assert (undone["state"], undone["can_undo"]) == ("undone", False)
+    assert paused(office) == {"b"}
+    with pytest.raises(Refusal, match="too late"):
+        await office.acting.undo(ANYBODY, action["id"])
+    assert office.audited(action["id"]) == ["began", "done", "undone"]
+
+
+async def test_only_queues_are_touched_that_match_and_that_the_key_is_for(office: Office) -> None:
+    await add_to(office, "mail", "mail-eu", "payroll")
+    mine = Identity("bob", "", Rights(frozenset({Role.OPERATOR}), ("mail*",)))
+    await office.acting.act(mine, "pause", Queues("*"), {})
+    assert paused(office) == {"mail", "mail-eu"}
+    await office.acting.act(ANYBODY, "resume", Queues("mail"), {})
+    assert paused(office) == {"mail-eu"}
+    viewer = Identity("eve", "", Rights(frozenset({Role.VIEWER}), ("*",)))
+    with pytest.raises(Refusal, match="is for operator"):
+        await office.acting.act(viewer, "pause", Queues("*"), {})
+    with pytest.raises(Refusal, match="many queues"):
+        await office.acting.act(ANYBODY, "drain", Queues("*"), {})
+    assert paused(office) == {"mail-eu"}
+
+
+async def test_very_many_queues_take_a_commit_for_some_hundred(office: Office) -> None:
+    await add_to(office, *(f"q{number}" for number in range(STEP_QUEUES + 1)))
+    await office.pipeline.flush()
+    before = len(office.store.batches)
+    action = await office.acting.act(ANYBODY, "pause", Queues("*"), {})
+    assert action["done"] == STEP_QUEUES + 1
+    await office.pipeline.flush()
+    assert len(office.store.batches) - before <= 4
+
+
+async def test_what_becomes_of_a_queue_meanwhile_is_counted(office: Office) -> None:
+    await add_to(office, "a", "b")
+    action = await office.acting.act(ANYBODY, "pause", Queues("*"), {})
+    await office.inside.call(commands.Resume("a"))
+    await office.inside.call(commands.Obliterate("b", True))
+    await office.acting.undo(ANYBODY, action["id"])
+    assert set(office.pipeline.engine.queues) == {"a"}, "what is gone is not made anew"
+    assert paused(office) == set()
+
+
+# ---- over a restart ------------------------------------------------------------------------------
+
+
+async def left_by_a_kill(office: Office, folder: Path, at_page: int) -> dict[str, Any]:
+    """The action on all jobs of "q", as the next daemon tells of it when this one is killed while
+    the action reads that page."""
+    await asyncio.to_thread(folder.mkdir)
+    await office.acting.remember(folder.parent)
+
+    def kill(number: int) -> None:
+        if number == at_page:
+            shutil.copy(folder.parent / NAME, folder / NAME)
+
+    office.finder.on_page = kill
+    action = await office.acting.act(ANYBODY, "cancel", Matching("", None), {})
+    await office.ended(action["id"])
+    following = Office(folder)
+    await following.acting.remember(folder)
+    told = following.acting.one(ANYBODY, action["id"])
+    assert told is not None
+    assert following.audited(action["id"]) == ["stopped"]
+    assert not told["can_undo"]
+    following.audit.close()
+    return told
+
+
+@pytest.mark.parametrize(("at_page", "done"), [(1, 0), (2, STEP_JOBS)])
+async def test_an_action_that_a_kill_cut_short_is_told_of_with_what_is_known_to_be_done(
+    office: Office, tmp_path: Path, at_page: int, done: int
+) -> None:
+    """Also in the middle of its first page: some of that may have been done."""
+    await office.add(STEP_JOBS + 10)
+    told = await left_by_a_kill(office, tmp_path / "next", at_page)
+    assert (told["state"], told["done"], told["why"]) == ("stopped", done, CUT_SHORT)
+
+
+async def test_one_that_had_not_begun_has_done_nothing_and_says_so(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting, "UNDO_S", 60.0)
+    await office.add(3)
+    await office.acting.remember(tmp_path)
+    action = await office.acting.act(ANYBODY, "cancel", Matching("", None), {})
+    await office.acting.close()  # a clean stop
+    assert office.audited(action["id"]) == ["stopped"]
+    following = Office(tmp_path)
+    await following.acting.remember(tmp_path)
+    told = following.acting.one(ANYBODY, action["id"])
+    assert told is not None
+    assert (told["state"], told["done"], told["why"]) == ("stopped", 0, NOT_BEGUN)
+    assert following.audited(action["id"]) == ["stopped"], "its end is told once"
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
+    following.audit.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'[{"kind": "cancel"}]', b"\xff"])
+async def test_a_file_that_says_nothing_costs_the_memory_of_actions_only(
+    office: Office, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / NAME).write_bytes(content)
+    await office.acting.remember(tmp_path)
+    assert office.acting.all_of(ANYBODY) == []

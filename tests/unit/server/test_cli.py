@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import holdfast
 from holdfastd import VERSION
 from holdfastd.cli import cli
-from holdfastd.config import RULES, Config, flatten
+from holdfastd.config import RULES, flatten, from_tree
 
 
 def run(*arguments: str, **environment: str) -> Result:
@@ -23,8 +24,8 @@ def test_check_config_prints_what_is_in_force(tmp_path: Path) -> None:
     done = run("check-config", "--config", str(file), "--listen", "127.0.0.1:2")
     assert done.exit_code == 0
     tree = tomllib.loads(done.stdout)  # the paths are TOML's dotted keys: it can be used as a file
-    expected = Config.from_mapping({"tcp": {"listen": "127.0.0.1:2"}, "log": {"level": "debug"}})
-    assert flatten(Config.from_mapping(tree)) == flatten(expected)
+    expected = from_tree({"tcp": {"listen": "127.0.0.1:2"}, "log": {"level": "debug"}})
+    assert flatten(from_tree(tree)) == flatten(expected)
 
 
 def test_check_config_obeys_the_environment() -> None:
@@ -92,8 +93,8 @@ def test_config_show_says_where_each_value_comes_from(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [[], ["--origin"]])
 def test_what_config_show_prints_can_be_used_as_a_file(options: list[str]) -> None:
     done = run("config", "show", *options, HOLDFAST_LOG_LEVEL="debug")
-    shown = Config.from_mapping(tomllib.loads(done.stdout))
-    assert shown == Config.from_mapping({"log": {"level": "debug"}})
+    shown = from_tree(tomllib.loads(done.stdout))
+    assert shown == from_tree({"log": {"level": "debug"}})
 
 
 def test_config_show_tells_what_is_wrong_and_shows_nothing(tmp_path: Path) -> None:
@@ -108,5 +109,5 @@ def test_wrong_use_is_exit_code_2(arguments: list[str]) -> None:
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
-    assert version("holdfast") == VERSION
+    assert version("holdfast") == VERSION == holdfast.__version__
     assert run("--version").stdout.strip() == f"holdfastd, version {VERSION}"

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from holdfastd.config import Address, Config, ConfigError, flatten, load
+from holdfastd.config import Address, Config, ConfigError, flatten, from_tree, load
 from holdfastd.engine.partition import EngineSettings
 from holdfastd.store.sqlite import RESERVE_BYTES
 
 
 def problems(tree: dict[str, object]) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        Config.from_mapping(tree, "c.toml")
+        from_tree(tree, "c.toml")
     return caught.value.problems
 
 
@@ -196,7 +196,7 @@ def test_flattened_settings_read_back_are_the_same() -> None:
     for path, value in flatten(config).items():
         section, _, name = path.partition(".")
         tree.setdefault(section, {})[name] = value
-    assert Config.from_mapping(tree) == config
+    assert from_tree(tree) == config
 
 
 def test_backups_are_made_where_a_directory_is_named_and_not_by_default() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from holdfastd.backups import name_at
-from holdfastd.config import Backup, Config
+from holdfastd.config import Backup, from_tree
 from holdfastd.doctor import database, disk, examination, machine, software
 from holdfastd.doctor.disk import Latency, Mount
 from holdfastd.doctor.machine import STA_UNSYNC, Reading
@@ -278,7 +278,7 @@ def test_no_backups_at_all_are_warned_of() -> None:
 @pytest.mark.parametrize(("days", "status"), [(30, Status.OK), (13, Status.WARN), (-1, Status.BAD)])
 def test_a_certificate_is_judged_by_its_end(tmp_path: Path, days: float, status: Status) -> None:
     file = Authority(tmp_path).issue("server.pem", days=days)
-    settings = Config.from_mapping({"tls": {"cert_file": str(file)}})
+    settings = from_tree({"tls": {"cert_file": str(file)}})
     assert examination.certificate(settings, now_ms()).status is status
 
 
@@ -289,7 +289,7 @@ def now_ms() -> int:
 
 
 def test_a_configuration_that_lays_the_daemon_open_is_bad() -> None:
-    settings: Any = Config.from_mapping({"tcp": {"listen": "0.0.0.0:4653"}})
+    settings: Any = from_tree({"tcp": {"listen": "0.0.0.0:4653"}})
     assert examination.configuration(settings).status is Status.BAD
 
 

@@ -17,9 +17,10 @@ from holdfastd.web.safe.shield import Shield
 def routes(tmp_path: Path) -> list[tuple[str, Any]]:
     """Of a whole daemon that has not been started, with their paths."""
     settings = config.load(None, {}, {"data.dir": str(tmp_path / "data")})
-    shield: Any = Daemon(settings, lambda: settings, {})._http.config.app
+    prefixed: Any = Daemon(settings, lambda: settings, {})._http.config.app
+    shield = prefixed._app
     assert repr(type(shield)) == repr(Shield), "it is around everything"
-    return list(walk(shield._app.routes))
+    return list(walk(shield._app._app.routes))
 
 
 def test_every_route_has_a_row_and_every_row_a_route(routes: list[tuple[str, Any]]) -> None:

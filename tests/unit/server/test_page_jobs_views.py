@@ -6,7 +6,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from holdfast.wire.checks import Refusal
-from holdfastd.web.pages import actions, asking, facets, timeline
+from holdfastd.web.acting.everywhere import Chosen
+from holdfastd.web.pages import actions, asking, everywhere, facets, timeline
 from holdfastd.web.pages.addform import like, read
 from holdfastd.web.pages.jobrefs import JobRef, job_ref, job_url, parse_ref
 from holdfastd.web.pages.kinds import KINDS
@@ -122,7 +123,8 @@ def test_the_middle_of_a_long_life_is_folded_and_nothing_is_lost() -> None:
 def action(**changed: Any) -> dict[str, Any]:
     return {
         "id": "a1", "kind": "retry", "found": 1_217, "done": 1_204, "skipped": 13, "failed": [],
-        "state": "done", "starts_at_ms": NOW_MS, "params": {}, "why": "", "query": None, **changed,
+        "state": "done", "starts_at_ms": NOW_MS, "params": {}, "why": "", "query": None,
+        "queues": None, "can_undo": False, **changed,
     }  # fmt: skip
 
 
@@ -147,10 +149,33 @@ def test_nothing_done_is_no_success() -> None:
 
 
 def test_an_action_that_has_not_begun_says_when_and_can_be_undone() -> None:
-    view = actions.view(action(state="pending", done=0, starts_at_ms=NOW_MS + 4_200), NOW_MS)
+    pending = action(state="pending", done=0, starts_at_ms=NOW_MS + 4_200, can_undo=True)
+    view = actions.view(pending, NOW_MS)
     assert view.title == "Retrying 1,217 jobs in 5 s"
     assert view.can_undo
     assert not view.is_over
+
+
+def test_what_can_be_undone_afterwards_says_so() -> None:
+    pause = action(kind="pause", queues="*", done=8, skipped=0, found=8, can_undo=True)
+    view = actions.view(pause, NOW_MS)
+    assert (view.title, view.can_undo, view.is_over) == ("8 queues paused", True, True)
+    assert "Undo is for those that were changed" in view.text
+    undone = {**pause, "state": "undone", "can_undo": False}
+    assert actions.view(undone, NOW_MS).title == "Undone: 8 queues as before"
+    never = action(state="undone", done=0, skipped=0, query="")
+    assert actions.view(never, NOW_MS).title == "Undone: nothing has happened"
+    cancelled = actions.view(action(kind="cancel", skipped=0, found=1_204), NOW_MS)
+    assert cancelled.text.startswith("A retry brings them back")
+    assert actions.view(action(kind="delete", skipped=0, found=1_204), NOW_MS).text == ""
+
+
+def test_a_question_about_all_queues_has_their_number_and_their_jobs() -> None:
+    asked = everywhere.ask("pause", Chosen(["a", "b"], 1_204, 1))
+    assert asked.title == "Pause all 2 queues?"
+    assert "1,204 jobs will wait" in asked.text
+    assert "1 queue is paused already" in asked.text
+    assert everywhere.ask("resume", Chosen(["a"], 1, 0)).button == "Resume this one queue"
 
 
 def test_a_running_action_shows_its_share() -> None:

@@ -181,7 +181,7 @@ async def test_a_request_is_timed_from_its_turn_to_its_answer(service: Service) 
 async def test_messages_that_are_none_are_counted_by_what_is_wrong(service: Service) -> None:
     client = Client(service, "wrong")
     await service.pipeline.flush()
-    client.peer.data_received(bytes([0, 0, 0, 3, 0x92, 0x60, 1]))  # [96, 1]: no such command
+    client.peer.data_received(bytes([0, 0, 0, 3, 0x92, 0x7F, 1]))  # [127, 1]: no such command
     client.peer.data_received(bytes([0, 0, 0, 4, 0x93, 32, 1, 2]))  # a queue that is a number
     client.peer.data_received(bytes([0, 0, 0, 1, 0xC1]))  # no msgpack
     errors = service.listener.observed.protocol_errors

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from holdfastd.config import RULES, Config, flatten, load
+from holdfastd.config import RULES, Config, as_environment, flatten, load
 from holdfastd.reloading import APPLIES, Applies, plan
 
-DOCS = (Path(__file__).parents[3] / "docs" / "reload.md").read_text()
+DOCS = (Path(__file__).parents[3] / "docs" / "how-to" / "reload.md").read_text()
 
 
 def test_every_key_is_in_the_table_and_no_other() -> None:
@@ -36,6 +36,7 @@ OTHERS: dict[str, str] = {
     "http.label": "production",
     "http.label_colour": "red",
     "http.hosts": "a.example",
+    "http.prefix": "/holdfast",
     "http.read_only": "true",
     "http.hide_data": "true",
     "http.redact": "password,*.secret",
@@ -57,6 +58,12 @@ OTHERS: dict[str, str] = {
     "log.format": "json",
 }
 """Another value of each."""
+
+
+@pytest.mark.parametrize("changed", [{}, OTHERS])
+def test_a_process_can_be_given_the_configuration_in_force(changed: dict[str, str]) -> None:
+    config = load(None, {}, changed)
+    assert load(None, as_environment(config), {}) == config
 
 
 def config(**flags: str) -> Config:

@@ -65,6 +65,12 @@ EXAMPLES: Final[dict[type[Any], Any]] = {
     wire.Edit: wire.Edit(1, "mail", "a", b"x"),
     wire.Search: wire.Search(1, "queue:mail"),
     wire.Explain: wire.Explain(1, "mail", "a"),
+    wire.Schedules: wire.Schedules(1, "mail"),
+    wire.Schedule: wire.Schedule(1, "mail", "s", "n", b"x", {"every_ms": 60_000}, {}),
+    wire.Unschedule: wire.Unschedule(1, "mail", "s"),
+    wire.PauseSchedule: wire.PauseSchedule(1, "mail", "s"),
+    wire.ResumeSchedule: wire.ResumeSchedule(1, "mail", "s"),
+    wire.RunSchedule: wire.RunSchedule(1, "mail", "s", "r"),
     wire.Pause: wire.Pause(1, "mail"),
     wire.Resume: wire.Resume(1, "mail"),
     wire.Configure: wire.Configure(1, "mail", {}),
@@ -106,11 +112,11 @@ def op_of(kind: Any) -> int:
 
 def test_protocol_md_has_the_table() -> None:
     told = dict(
-        re.findall(r"^\| ([A-Z]+) \| ((?:yes|no)(?: \| (?:yes|no)){5}) \|$", PROTOCOL, re.M)
+        re.findall(r"^\| ([A-Z_]+) \| ((?:yes|no)(?: \| (?:yes|no)){5}) \|$", PROTOCOL, re.M)
     )
     assert "| command | producer | worker | viewer | operator | admin | monitor |" in PROTOCOL
     assert told == {
-        kind.__name__.upper(): " | ".join("yes" if role in right.roles else "no" for role in ROLES)
+        wire.name_of(kind): " | ".join("yes" if role in right.roles else "no" for role in ROLES)
         for kind, right in RIGHTS.items()
     }
 
@@ -122,11 +128,12 @@ NEED_OF: Final[dict[Need, set[type[Any]]]] = {
         wire.List,
         wire.Search,
         wire.Explain,
+        wire.Schedules,
         wire.Wait,
         wire.Listen,
         wire.Unlisten,
     },
-    Need.ADD: {wire.Enqueue},
+    Need.ADD: {wire.Enqueue, wire.Schedule, wire.Unschedule},
     Need.ACT: {
         wire.Remove,
         wire.Promote,
@@ -138,6 +145,9 @@ NEED_OF: Final[dict[Need, set[type[Any]]]] = {
         wire.Pause,
         wire.Resume,
         wire.Configure,
+        wire.PauseSchedule,
+        wire.ResumeSchedule,
+        wire.RunSchedule,
     },
     Need.DESTROY: {wire.Drain, wire.Obliterate},
 }

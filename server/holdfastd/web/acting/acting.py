@@ -4,19 +4,20 @@ A job is touched only while it is in the state that was seen: every command carr
 judges. What some jobs are told by name is done at once. What is asked of all that match begins
 UNDO_S later, so that it can be undone by not being begun, and runs in the background: pages of the
 finder, jobs by the state they were found in, a few hundred a command, so that no commit is long.
-Every action stands in the audit log, with its end. The daemon's stop ends those that run; they can
-be asked for again, and pass over what is done.
+Every action stands in the audit log, with its end. The daemon's stop ends those that run, and a
+start tells of those that the last one's end cut short (`web.acting.kept`); they can be asked for
+again, and pass over what is done.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from holdfast.wire.checks import Refusal, check_job_id, check_queue_name
 from holdfast.wire.constants import STATE_NAMES, ErrorCode
 from holdfastd.access.rights import NEEDS, Identity, Need
-from holdfastd.audit import AuditLog
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.model import QueueSettings, SessionKey, State
 from holdfastd.engine.outputs import ItemRefusal
@@ -27,6 +28,9 @@ from holdfastd.search.found import SearchError
 from holdfastd.search.query import Query
 from holdfastd.web.acting import kinds
 from holdfastd.web.acting.action import FAILED_KEPT_MAX, Action, Progress, Seen
+from holdfastd.web.acting.everywhere import Chosen, Everywhere, Queues
+from holdfastd.web.acting.kept import CUT_SHORT, NOT_BEGUN, Kept
+from holdfastd.web.acting.noting import Noting
 from holdfastd.web.guard import Guard
 from holdfastd.web.refusals import as_refusal
 
@@ -37,8 +41,17 @@ STEP_JOBS: Final = 500
 SELECTED_MAX: Final = 10_000
 KEPT_MAX: Final = 100
 """Actions that are remembered."""
+NAMED_MAX: Final = 20
+"""Queues that the audit log names of an action on many; as it does with ids."""
 RUNNING_MAX: Final = 8
 """At once; another one is refused."""
+
+
+EDIT_TAKES_ONE: Final = "an edit is of one job at a time: name that one"
+
+
+def unknown_action(id: str) -> str:
+    return f"there is no action {id}: the last {KEPT_MAX} are remembered, until a restart"
 
 
 class Jobs(NamedTuple):
@@ -64,7 +77,7 @@ class Acting:
         finder: Finder,
         guard: Guard,
         query: Callable[[Identity, str], Query],
-        audit: Callable[[], AuditLog],
+        noting: Noting,
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
     ):
@@ -74,11 +87,31 @@ class Acting:
         self._finder = finder
         self._guard = guard
         self._query = query
-        self._audit = audit
+        self._noting = noting
         self._now_ms = now_ms
         self._new_id = new_id
+        self._everywhere = Everywhere(engine, inside, guard)
+        self._kept: Kept | None = None
         self._actions: OrderedDict[str, tuple[Identity, Action]] = OrderedDict()
         self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def remember(self, folder: Path) -> None:
+        """From now on over a restart; first what the last process has left. folder: ours alone."""
+        self._kept = Kept(folder)
+        for owner, action in self._kept.read():
+            self._actions[action.id] = (owner, action)
+            if not action.is_over:
+                self._cut_short(owner, action)
+        await self._save()
+
+    def _cut_short(self, owner: Identity, action: Action) -> None:
+        action.why = CUT_SHORT if action.state is Progress.RUNNING else NOT_BEGUN
+        action.state, action.ended_at_ms = Progress.STOPPED, self._now_ms()
+        self._note(owner, action, action.state.value)
+
+    async def _save(self) -> None:
+        if self._kept is not None:
+            await self._kept.write(self._actions.values)
 
     # ---- to be seen ----------------------------------------------------------------------------
 
@@ -101,18 +134,21 @@ class Acting:
         self,
         identity: Identity,
         kind: str,
-        target: Jobs | Matching | str,
+        target: Jobs | Matching | Queues | str,
         params: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Do it. target: jobs, or the name of a queue, or the session of a worker, by the kind.
+        """Do it. target: jobs, or many queues, or the name of a queue, or the session of a worker,
+        by the kind.
 
-        Returns the action (of jobs), or `{done}`: how many jobs a drain has removed.
+        Returns the action (of jobs or many queues), or `{done}`: how many jobs a drain has removed.
 
         Raises:
             Refusal: it may not, or cannot be done; nothing was changed. QueryError.
         """
         if isinstance(target, str):
             return await self._control(identity, kind, target, params)
+        if isinstance(target, Queues):
+            return await self._act_on_queues(identity, kind, target)
         if kind not in kinds.JOBS:
             raise Refusal(ErrorCode.BAD_REQUEST, f"{kind!r} cannot be done to jobs")
         checked = kinds.checked(kind, params)
@@ -131,7 +167,7 @@ class Acting:
             text = f"name 1 to {SELECTED_MAX:,} jobs, not {len(target.refs):,}"
             raise Refusal(ErrorCode.BAD_REQUEST, text)
         if action.kind == "edit" and len(target.refs) != 1:
-            raise Refusal(ErrorCode.BAD_REQUEST, "the data of one job is edited at a time")
+            raise Refusal(ErrorCode.BAD_REQUEST, EDIT_TAKES_ONE)
         groups = _grouped(target.refs)
         for (queue, _), _ in groups:
             self._guard.require(identity, Need.ACT, queue)
@@ -178,7 +214,7 @@ class Acting:
 
     def _begin(self, identity: Identity, action: Action, target: Matching) -> dict[str, Any]:
         if action.kind == "edit":
-            raise Refusal(ErrorCode.BAD_REQUEST, "the data of one job is edited at a time")
+            raise Refusal(ErrorCode.BAD_REQUEST, EDIT_TAKES_ONE)
         self._guard.require(identity, Need.ACT)
         query = self._query(identity, target.query)
         if len(self._running) >= RUNNING_MAX:
@@ -194,13 +230,16 @@ class Acting:
         return action.told()
 
     async def _later(self, identity: Identity, action: Action, query: Query) -> None:
+        await self._save()
         await asyncio.sleep(UNDO_S)
         await self._run(identity, action, self._touch_matching(identity, action, query))
+        await self._save()
 
     async def _touch_matching(self, identity: Identity, action: Action, query: Query) -> None:
         patterns = None if identity.rights is None else identity.rights.patterns
         seen, after = Seen(), None
         while action.state is Progress.RUNNING:
+            await self._save()
             self._guard.check_still(identity, Need.ACT)
             page = await self._finder.page(query, patterns, after, STEP_JOBS)
             refs = [
@@ -212,6 +251,23 @@ class Acting:
             after = page.next
             if after is None:
                 return
+
+    # ---- many queues ---------------------------------------------------------------------------
+
+    async def chosen(self, identity: Identity, kind: str, target: Queues) -> Chosen:
+        """The queues to which it would be done now. Raises Refusal."""
+        return await self._everywhere.chosen(identity, kind, target)
+
+    async def _act_on_queues(self, identity: Identity, kind: str, target: Queues) -> dict[str, Any]:
+        """Now, and undone afterwards."""
+        names = (await self._everywhere.chosen(identity, kind, target)).names
+        action = Action(self._new_id(), kind, identity.name, {}, self._now_ms())
+        action.queues, action.found = target.match, len(names)
+        self._keep(identity, action)
+        await self._run(identity, action, self._everywhere.change(identity, action, names))
+        return action.told()
+
+    # ---- running, stopping, undoing ------------------------------------------------------------
 
     async def _run(self, identity: Identity, action: Action, doing: Any) -> None:
         """Raises Refusal, if nothing was done."""
@@ -227,20 +283,31 @@ class Acting:
                 raise as_refusal(error) from error
         finally:
             if action.state is Progress.RUNNING:  # the daemon stops
-                action.state = Progress.STOPPED
+                action.state, action.why = Progress.STOPPED, CUT_SHORT
             action.ended_at_ms = self._now_ms()
             self._note(identity, action, action.state.value)
 
     async def undo(self, identity: Identity, id: str) -> dict[str, Any]:
-        """One that has not begun never does. Raises Refusal: it has."""
+        """One that has not begun never does; queues become what they were.
+
+        Raises:
+            Refusal: it has begun, and is not of queues.
+        """
         action = self._mine(identity, id)
-        if action.state is not Progress.PENDING:
-            text = f"it is too late to undo this: it is {action.state.value}"
+        if not action.can_undo:
+            text = f"this can no longer be undone: it is {action.state.value}"
             raise Refusal(ErrorCode.WRONG_STATE, text)
-        self._running[id].cancel()
+        if action.state is Progress.PENDING:
+            self._running[id].cancel()
+        else:
+            try:
+                await self._everywhere.undo(action)
+            except CommandRefused as refusal:
+                raise as_refusal(refusal) from refusal
         action.state = Progress.UNDONE
         action.ended_at_ms = self._now_ms()
         self._note(identity, action, "undone")
+        await self._save()
         return action.told()
 
     async def stop(self, identity: Identity, id: str) -> dict[str, Any]:
@@ -249,7 +316,9 @@ class Acting:
         if action.state is Progress.PENDING:
             return await self.undo(identity, id)
         if action.state is not Progress.RUNNING:
-            raise Refusal(ErrorCode.WRONG_STATE, f"it does not run: it is {action.state.value}")
+            raise Refusal(
+                ErrorCode.WRONG_STATE, f"this cannot be stopped: it is {action.state.value}"
+            )
         action.state, action.why = Progress.STOPPED, f"stopped by {identity.name or 'somebody'}"
         return action.told()
 
@@ -257,7 +326,7 @@ class Acting:
         self._guard.require(identity, Need.ACT)
         owner, action = self._actions.get(id, (None, None))
         if owner is None or action is None or not _may_see(identity, owner):
-            raise Refusal(ErrorCode.UNKNOWN_JOB, "there is no such action: it is forgotten")
+            raise Refusal(ErrorCode.UNKNOWN_JOB, unknown_action(id))
         return action
 
     def _keep(self, identity: Identity, action: Action) -> None:
@@ -271,6 +340,10 @@ class Acting:
         for task in list(self._running.values()):
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
+        for owner, action in self._actions.values():
+            if action.state is Progress.PENDING:
+                self._cut_short(owner, action)
+        await self._save()
 
     # ---- queues and workers --------------------------------------------------------------------
 
@@ -299,24 +372,25 @@ class Acting:
             result = await self._inside.call(command)
         except CommandRefused as refusal:
             why = as_refusal(refusal)
-            self._write(identity, kind, {**entry, "result": why.code.name, "why": why.message})
+            entry |= {"result": why.code.name, "why": why.message}
+            self._noting.write(identity, kind, entry)
             raise why from refusal
         done = result if isinstance(result, int) else 0
-        self._write(identity, kind, {**entry, "result": "ok", "done": done})
+        self._noting.write(identity, kind, {**entry, "result": "ok", "done": done})
         return {"done": done}
 
     # ---- the audit log -------------------------------------------------------------------------
 
     def _note(self, identity: Identity, action: Action, result: str) -> None:
         told = action.told()
-        entry = {name: told[name] for name in ("id", "query", "queue", "found", "params")}
+        named = ("id", "query", "queue", "queues", "found", "params")
+        entry = {name: told[name] for name in named}
         if action.is_over:
             entry |= {"done": action.done, "skipped": action.skipped, "refused": action.failed[:20]}
-        self._write(identity, action.kind, {"action": entry.pop("id"), **entry, "result": result})
-
-    def _write(self, identity: Identity, kind: str, entry: dict[str, Any]) -> None:
-        who = {"key": identity.name, "key_id": identity.key_id, "client": "http"}
-        self._audit().write(self._now_ms(), {"command": kind.upper(), **who, **entry})
+        if action.changed:
+            entry["names"] = action.changed[:NAMED_MAX]
+        entry = {"action": entry.pop("id"), **entry, "result": result}
+        self._noting.write(identity, action.kind, entry)
 
 
 def _may_see(identity: Identity, owner: Identity) -> bool:

@@ -23,7 +23,9 @@ class Progress(Enum):
 class Action:
     """Attributes:
     query: of all that match; None = of a selection. found: jobs it will look at, at least.
+    queues: pattern of their names, of an action on queues; None = on jobs.
     done, skipped: changed, and no longer in the state that was seen (or not in one for it).
+    changed: names of the queues that it has changed.
     """
 
     id: str
@@ -33,6 +35,7 @@ class Action:
     starts_at_ms: int
     query: str | None = None
     queue: str | None = None
+    queues: str | None = None
     found: int = 0
     done: int = 0
     skipped: int = 0
@@ -41,6 +44,7 @@ class Action:
     ended_at_ms: int | None = None
     why: str = ""
     """It stopped for this."""
+    changed: list[str] = field(default_factory=list)
 
     def told(self) -> dict[str, Any]:
         """As the board tells of it."""
@@ -50,11 +54,13 @@ class Action:
             "by": self.by,
             "query": self.query,
             "queue": self.queue,
+            "queues": self.queues,
             "found": self.found,
             "done": self.done,
             "skipped": self.skipped,
             "failed": list(self.failed),
             "state": self.state.value,
+            "can_undo": self.can_undo,
             "why": self.why,
             "params": {name: value for name, value in self.params.items() if name != "payload"},
             "starts_at_ms": self.starts_at_ms,
@@ -64,6 +70,11 @@ class Action:
     @property
     def is_over(self) -> bool:
         return self.state in (Progress.DONE, Progress.UNDONE, Progress.STOPPED)
+
+    @property
+    def can_undo(self) -> bool:
+        """It has not begun, or it knows what it changed."""
+        return self.state is Progress.PENDING or (self.is_over and bool(self.changed))
 
 
 class Seen:

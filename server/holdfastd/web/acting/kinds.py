@@ -76,6 +76,13 @@ WORKERS: Final[dict[str, Callable[[SessionKey], Command]]] = {
     "unquiet": lambda session: commands.Quiet(session, False),
     "stop": commands.StopWorker,
 }
+SCHEDULES: Final[dict[str, Callable[[str, str, str], Command]]] = {
+    "pause": lambda queue, id, run: commands.PauseSchedule(queue, id, is_paused=True),
+    "resume": lambda queue, id, run: commands.PauseSchedule(queue, id, is_paused=False),
+    "run": commands.RunSchedule,
+    "delete": lambda queue, id, run: commands.RemoveSchedule(queue, id),
+}
+"""From queue, id, and what makes the id of a job that is run now a new one."""
 DESTROYING: Final = frozenset({"drain", "obliterate"})
 
 

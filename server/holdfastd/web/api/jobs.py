@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from holdfast.wire.checks import Refusal, check_queue_name, shown
 from holdfast.wire.constants import ErrorCode
@@ -20,8 +20,9 @@ from holdfastd.web.adding import Adding
 from holdfastd.web.api import idempotency, shapes
 from holdfastd.web.api.held import Held
 from holdfastd.web.api.operation import Call, Operation, address, said
-from holdfastd.web.api.schema import text, whole
+from holdfastd.web.api.schema import flag, text, whole
 from holdfastd.web.board import LIMIT_MAX, Board
+from holdfastd.web.exporting import JOBS_MAX, NDJSON, WHOLE_MAX, Exporting
 from holdfastd.web.guard import Guard, Need
 
 WAIT_MS: Final = 30_000
@@ -50,6 +51,7 @@ class JobsApi:
         self._adding = adding
         self._guard = guard
         self._held = held
+        self._exporting = Exporting(board, guard)
 
     def operations(self) -> list[Operation]:
         tag, of_queue, one = "jobs", "/queues/{queue}", "/queues/{queue}/jobs/{id}"
@@ -78,6 +80,23 @@ class JobsApi:
                 self._count,
                 {200: ("The counts.", shapes.FACETS)},
                 query={"q": shapes.QUERY},
+            ),
+            Operation(
+                "GET",
+                "/jobs/export",
+                "export_jobs",
+                tag,
+                "Jobs that a query finds as a file, a job a line (NDJSON)",
+                self._export,
+                {200: ("As in lists, or whole.", text())},
+                query={
+                    "q": shapes.QUERY,
+                    "after": shapes.AFTER,
+                    "whole": flag("With data, result, errors and logs.", default=False),
+                },
+                description=f"At most {JOBS_MAX:,} jobs, {WHOLE_MAX:,} whole ones; the last line "
+                "has `next` if there are more, `error` if it ended before.",
+                media=NDJSON,
             ),
             Operation(
                 "POST",
@@ -189,6 +208,13 @@ class JobsApi:
 
     async def _count(self, call: Call) -> Response:
         return said(await self._board.facets(call.identity, call.query["q"]))
+
+    async def _export(self, call: Call) -> Response:
+        query = call.query
+        lines = await self._exporting.matching(
+            call.identity, query["q"], query["after"], is_whole=query["whole"]
+        )
+        return StreamingResponse(lines, media_type=NDJSON)
 
     async def _show(self, call: Call) -> Response:
         return said(await self._job(call))

@@ -7,7 +7,7 @@ from typing import Any, Final
 from holdfastd import VERSION
 from holdfastd.access.rights import NEEDS, Need
 from holdfastd.web.api import shapes
-from holdfastd.web.api.operation import PREFIX, Operation
+from holdfastd.web.api.operation import JSON, PREFIX, Operation
 from holdfastd.web.api.schema import Schema, text
 from holdfastd.web.safe.needs import Open, need_of
 
@@ -20,7 +20,7 @@ _ERRORS: Final = {
     "400": "What was asked is wrong; `message` names the field.",
     "401": "No key, or one that is not good.",
     "403": "This key may not.",
-    "404": "There is no such queue, job, worker or action.",
+    "404": "There is no such queue, job, schedule, worker or action.",
     "409": "It is not, or no longer, in the state for that.",
     "413": "It is too large.",
     "415": "The body is not JSON.",
@@ -31,7 +31,8 @@ _ERRORS: Final = {
 }
 
 
-def document(operations: Iterable[Operation]) -> dict[str, Any]:
+def document(operations: Iterable[Operation], prefix: str = "") -> dict[str, Any]:
+    """prefix: of all paths, where the port is below one; see `web.prefixed`."""
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
         paths.setdefault(PREFIX + each.path, {})[each.method.lower()] = _operation(each)
@@ -43,6 +44,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
             "description": "Add jobs, wait for them, see and act on them. Instants are Unix "
             "milliseconds (`_at_ms`), lengths milliseconds (`_ms`).",
         },
+        "servers": [{"url": prefix or "/"}],
         "security": [{"key": []}, {}],
         "paths": paths,
         "components": {
@@ -112,10 +114,8 @@ def _parameter(
 def _answer(operation: Operation, description: str, schema: Schema | None) -> dict[str, Any]:
     if schema is None:
         return {"description": description}
-    if operation.is_stream:
-        return {"description": description, "content": {"text/event-stream": {"schema": schema}}}
-    return {"description": description, "content": _json(schema)}
+    return {"description": description, "content": {operation.media: {"schema": dict(schema)}}}
 
 
 def _json(schema: Schema) -> dict[str, Any]:
-    return {"application/json": {"schema": dict(schema)}}
+    return {JSON: {"schema": dict(schema)}}

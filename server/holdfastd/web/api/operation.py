@@ -24,6 +24,8 @@ from holdfastd.web.guard import Guard
 from holdfastd.web.refusals import as_refusal
 
 PREFIX: Final = "/api/v1"
+JSON: Final = "application/json"
+EVENTS: Final = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Operation:
     query, headers: parameters by name; one with a "default" has it where it is not given.
     body: None = it takes none. is_body_needed: else one may be left out, and is {}.
     answers: by status, what it says and what is in it; None = nothing. Errors go without saying.
-    is_stream: of server-sent events.
+    media: type of the answers.
     """
 
     method: str
@@ -62,7 +64,7 @@ class Operation:
     body: Schema | None = None
     is_body_needed: bool = True
     description: str = ""
-    is_stream: bool = False
+    media: str = JSON
 
     async def answer(self, request: Request, guard: Guard) -> Response:
         """Raises Refusal."""
@@ -84,7 +86,7 @@ class Operation:
                 text = f"this address takes {known}; {name[:80]!r} is not one of them"
                 raise Refusal(ErrorCode.BAD_REQUEST, text)
             if len(given.getlist(name)) > 1:
-                raise Refusal(ErrorCode.BAD_REQUEST, f"{name} is given more than once")
+                raise Refusal(ErrorCode.BAD_REQUEST, f"{name} is given twice: give it once")
         return {
             name: parse(name, given[name], schema) if name in given else schema.get("default")
             for name, schema in self.query.items()

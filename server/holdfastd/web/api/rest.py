@@ -1,18 +1,20 @@
-"""Actions on many jobs, workers, the past, the daemon itself."""
+"""Actions on many jobs and queues, workers, the past."""
 
 from collections.abc import Callable
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from starlette.responses import Response
 
 from holdfast.wire.checks import Refusal
 from holdfast.wire.constants import RUN_AT_MS_MAX, ErrorCode
 from holdfastd.chronicle import Kind
-from holdfastd.web.acting.acting import Acting, Jobs, Matching
+from holdfastd.web.acting.acting import Acting, Jobs, Matching, unknown_action
+from holdfastd.web.acting.everywhere import Queues
 from holdfastd.web.api import shapes
-from holdfastd.web.api.operation import Call, Operation, said
+from holdfastd.web.api.operation import JSON, Call, Operation, said
 from holdfastd.web.api.schema import Schema, text, whole
 from holdfastd.web.board import Board
+from holdfastd.web.exporting import CSV, points_as_csv
 from holdfastd.web.guard import Guard, Need
 
 MINUTE_MS: Final = 60_000
@@ -24,7 +26,7 @@ _TO: Final = whole("Unix milliseconds, not included. Without it: now.", 0, RUN_A
 
 
 class Actions:
-    """On some jobs, or on all that match."""
+    """On some jobs, on all that match, on many queues."""
 
     def __init__(self, board: Board, acting: Acting):
         self._board = board
@@ -39,7 +41,7 @@ class Actions:
                 "/actions",
                 "start_action",
                 tag,
-                "Act on some jobs, or on all that match",
+                "Act on some jobs, on all that match, or on many queues",
                 self._start,
                 {
                     200: ("It is done.", shapes.ACTION),
@@ -47,7 +49,7 @@ class Actions:
                 },
                 body=shapes.NEW_ACTION,
                 description="A job is touched only while it is in the state that was seen; others "
-                "are counted as skipped.",
+                "are counted as skipped. Of queues, those that this key may act on.",
             ),
             Operation(
                 "GET",
@@ -64,7 +66,7 @@ class Actions:
                 "/actions/{id}/undo",
                 "undo_action",
                 tag,
-                "Undo one that has not begun",
+                "Undo one that has not begun, or one on queues",
                 self._undo,
                 one,
             ),
@@ -81,18 +83,22 @@ class Actions:
 
     async def _start(self, call: Call) -> Response:
         body = call.body
-        if ("jobs" in body) == ("query" in body):
-            raise Refusal(ErrorCode.BAD_REQUEST, "give either jobs or query")
-        if "jobs" in body and "expected_count" in body:
-            raise Refusal(ErrorCode.BAD_REQUEST, "expected_count goes with query")
-        target: Jobs | Matching
-        if "jobs" in body:
+        if sum(name in body for name in ("jobs", "query", "queues")) != 1:
+            raise Refusal(ErrorCode.BAD_REQUEST, "give jobs, a query or queues, one of the three")
+        if "query" not in body and "expected_count" in body:
+            raise Refusal(ErrorCode.BAD_REQUEST, "expected_count is of a query: leave it out")
+        target: Jobs | Matching | Queues
+        if "queues" in body:
+            if body.get("params"):
+                raise Refusal(ErrorCode.BAD_OPTION, "an action on queues takes no params")
+            target = Queues(body["queues"])
+        elif "jobs" in body:
             target = Jobs([(ref["queue"], ref["id"], ref["state"]) for ref in body["jobs"]])
         else:
             target = Matching(body["query"], body.get("expected_count"))
         params = body.get("params", {})
         action = await self._acting.act(call.identity, body["kind"], target, params)
-        return said(action, 200 if "jobs" in body else 202)
+        return said(action, 202 if "query" in body else 200)
 
     async def _list(self, call: Call) -> Response:
         return said({"actions": await self._board.actions(call.identity)})
@@ -100,7 +106,7 @@ class Actions:
     async def _show(self, call: Call) -> Response:
         action = await self._board.action(call.identity, call.path["id"])
         if action is None:
-            raise Refusal(ErrorCode.UNKNOWN_JOB, "there is no such action: it is forgotten")
+            raise Refusal(ErrorCode.UNKNOWN_JOB, unknown_action(call.path["id"]))
         return said(action)
 
     async def _undo(self, call: Call) -> Response:
@@ -176,16 +182,22 @@ class Workers:
 
 
 class Server:
-    """The past, and the daemon."""
+    """All queues in short, and the past."""
 
-    def __init__(self, board: Board, guard: Guard, now_ms: Callable[[], int]):
+    def __init__(self, board: Board, now_ms: Callable[[], int]):
         self._board = board
-        self._guard = guard
         self._now_ms = now_ms
 
     def operations(self) -> list[Operation]:
         tag = "server"
         step: Schema = whole("At least; longer for a long time.", MINUTE_MS, default=MINUTE_MS)
+        past = {
+            "queue": shapes.QUEUE_NAME,
+            "name": text("Of jobs; needs its queue.", 1, 256),
+            "from_ms": _FROM,
+            "to_ms": _TO,
+            "step_ms": step,
+        }
         return [
             Operation(
                 "GET",
@@ -196,21 +208,26 @@ class Server:
                 self._overview,
                 {200: ("It.", shapes.OVERVIEW)},
             ),
-            Operation(
-                "GET",
-                "/history",
-                "get_history",
-                tag,
-                "What happened, step by step",
-                self._history,
-                {200: ("The steps, oldest first.", shapes.POINTS)},
-                query={
-                    "queue": shapes.QUEUE_NAME,
-                    "name": text("Of jobs; needs its queue.", 1, 256),
-                    "from_ms": _FROM,
-                    "to_ms": _TO,
-                    "step_ms": step,
-                },
+            *(
+                Operation("GET", path, name, tag, summary, handler, answer, query=past, media=media)
+                for path, name, summary, handler, answer, media in (
+                    (
+                        "/history",
+                        "get_history",
+                        "What happened, step by step",
+                        self._history,
+                        {200: ("The steps, oldest first.", shapes.POINTS)},
+                        JSON,
+                    ),
+                    (
+                        "/history/export",
+                        "export_history",
+                        "The same as a file (CSV)",
+                        self._export,
+                        {200: ("A head, and a line a step, oldest first.", text())},
+                        CSV,
+                    ),
+                )
             ),
             Operation(
                 "GET",
@@ -227,27 +244,23 @@ class Server:
                     "limit": whole(low=1, high=TOPS_MAX, default=10),
                 },
             ),
-            Operation(
-                "GET",
-                "/server",
-                "get_server",
-                tag,
-                "The daemon",
-                self._server,
-                {200: ("It.", {"type": "object"})},
-            ),
         ]
 
     async def _overview(self, call: Call) -> Response:
         return said(await self._board.overview(call.identity))
 
     async def _history(self, call: Call) -> Response:
+        return said({"points": await self._points(call)})
+
+    async def _export(self, call: Call) -> Response:
+        return Response(points_as_csv(await self._points(call)), media_type=CSV)
+
+    async def _points(self, call: Call) -> list[dict[str, Any]]:
         query = call.query
         from_ms, to_ms = self._range(query["from_ms"], query["to_ms"], HOUR_MS)
-        points = await self._board.history(
+        return await self._board.history(
             call.identity, query["queue"], query["name"], from_ms, to_ms, query["step_ms"]
         )
-        return said({"points": points})
 
     async def _top(self, call: Call) -> Response:
         query = call.query
@@ -261,6 +274,3 @@ class Server:
         if from_ms > to_ms:
             raise Refusal(ErrorCode.BAD_REQUEST, f"from_ms {from_ms} is after to_ms {to_ms}")
         return from_ms, to_ms
-
-    async def _server(self, call: Call) -> Response:
-        return said(await self._board.server(call.identity))

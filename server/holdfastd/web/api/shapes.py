@@ -20,7 +20,7 @@ from holdfast.wire.constants import (
     TAGS_MAX,
 )
 from holdfastd.translation import KEPT, LIMIT_MAX, PERIOD_MS_MAX
-from holdfastd.web.acting import kinds
+from holdfastd.web.acting import everywhere, kinds
 from holdfastd.web.acting.acting import SELECTED_MAX
 from holdfastd.web.api.schema import anything, flag, listed, or_null, record, text, whole
 
@@ -33,7 +33,7 @@ EXPECTED: Final = text(
 )
 AT_MS: Final = whole("Unix milliseconds.", 0, RUN_AT_MS_MAX)
 AFTER: Final = text("`next` of the page before.", high=4_096)
-QUERY: Final = text("As in docs/search.md; empty = all jobs.", high=4_096, default="")
+QUERY: Final = text("As in docs/reference/search.md; empty = all jobs.", high=4_096, default="")
 
 _JOB_OPTIONS: Final[dict[str, Any]] = {
     "priority": whole("Smaller runs first.", PRIORITY_MIN, PRIORITY_MAX, default=0),
@@ -128,14 +128,21 @@ ACTION_PARAMS: Final = record(
 )
 NEW_ACTION: Final = record(
     {
-        "kind": text(enum=list(kinds.JOBS)),
+        "kind": text(
+            "`pause` and `resume` are of `queues`.", enum=[*kinds.JOBS, *everywhere.KINDS]
+        ),
+        "queues": text(
+            "Those with names like this, at once; `*` stands for anything.",
+            1,
+            QUEUE_NAME_LENGTH_MAX,
+        ),
         "jobs": listed(_JOB_REF, "These, at once.", 1, maxItems=SELECTED_MAX),
         "query": {**QUERY, "description": "All that match, in the background, 5 s from now."},
         "expected_count": whole("As many as were spoken of, for the progress.", 0, LIMIT_MAX),
         "params": ACTION_PARAMS,
     },
     ["kind"],
-    "Give either `jobs` or `query`.",
+    "Give one of `jobs`, `query` and `queues`.",
 )
 
 
@@ -227,11 +234,13 @@ ACTION: Final = told(
     by=text(),
     query=or_null(text()),
     queue=or_null(text()),
+    queues=or_null(text("Of an action on queues: the pattern of their names.")),
     found=whole(),
     done=whole(),
     skipped=whole("No longer in the state that was seen."),
     failed=listed(told(queue=text(), id=text(), why=text())),
     state=text(enum=["pending", "running", "done", "undone", "stopped"]),
+    can_undo=flag(),
     why=text(),
     params={"type": "object"},
     starts_at_ms=whole(),
@@ -240,6 +249,11 @@ ACTION: Final = told(
 ACTIONS: Final = told(actions=listed(ACTION))
 POINTS: Final = told(
     points=listed(told("at_ms", "added", "completed", "failed", "wait_ms", "run_ms"))
+)
+REPORT: Final = told(
+    at_ms=whole("When it looked."),
+    status=text("The worst.", enum=["ok", "unknown", "warn", "bad"]),
+    checks={"type": "object"},
 )
 TOPS: Final = told(top=listed(told("queue", "name", "ended", "failed", "run_p95_ms")))
 OVERVIEW: Final = told("totals", "per_min", queues=listed(QUEUE), last_failed=listed(JOB))

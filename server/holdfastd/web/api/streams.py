@@ -26,7 +26,7 @@ from holdfastd.inside import Inside, InsideSession
 from holdfastd.web import jsonable
 from holdfastd.web.api.held import Held
 from holdfastd.web.api.jobs import OVER
-from holdfastd.web.api.operation import Call, Operation
+from holdfastd.web.api.operation import EVENTS, Call, Operation
 from holdfastd.web.api.schema import text, whole
 from holdfastd.web.board import Board
 from holdfastd.web.guard import Guard, Need
@@ -71,7 +71,7 @@ class Streams:
                 {200: ("A stream without an end.", text())},
                 query=after,
                 headers=resume,
-                is_stream=True,
+                media=EVENTS,
             ),
             Operation(
                 "GET",
@@ -86,7 +86,7 @@ class Streams:
                 },
                 query=after,
                 headers=resume,
-                is_stream=True,
+                media=EVENTS,
             ),
         ]
 
@@ -235,7 +235,7 @@ class _Streamed(StreamingResponse):
 
     def __init__(self, stream: _Stream):
         self._stream = stream
-        super().__init__(stream.messages(), headers=_HEADERS, media_type="text/event-stream")
+        super().__init__(stream.messages(), headers=_HEADERS, media_type=EVENTS)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from holdfastd.web.pages.kinds import KINDS, jobs_in_words
+from holdfastd.web.pages.kinds import KINDS, QUEUES, Kind, jobs_in_words, queues_in_words
 
 WIDTH: Final = 1_000
 """Units of the bar's width."""
@@ -46,7 +46,7 @@ def view(action: Mapping[str, Any], now_ms: int) -> ActionView:
         icon,
         _share(action) if state == "running" else None,
         failed[:FAILED_SHOWN_MAX],
-        state == "pending",
+        action["can_undo"],
         is_over,
         state == "undone",
         is_over and bool(failed or (state == "done" and not action["done"])),
@@ -55,7 +55,7 @@ def view(action: Mapping[str, Any], now_ms: int) -> ActionView:
 
 def _title(action: Mapping[str, Any], now_ms: int) -> tuple[str, str]:
     """With its icon."""
-    kind = KINDS[action["kind"]]
+    kind = _kind(action)
     state = action["state"]
     if state == "pending":
         left_s = max(0, -(-(action["starts_at_ms"] - now_ms) // 1_000))
@@ -64,16 +64,27 @@ def _title(action: Mapping[str, Any], now_ms: int) -> tuple[str, str]:
     if state == "running":
         return f"{kind.doing}: {action['done']:,} done", "active"
     if state == "undone":
-        return "Undone: nothing has happened", "check"
+        done = f"{_done(action)} as before" if action["done"] else "nothing has happened"
+        return f"Undone: {done}", "check"
     result = _result(action, kind.done)
     if state == "stopped":
         return f"Stopped: {result}", "warning"
     return result, "check" if action["done"] else "info"
 
 
+def _kind(action: Mapping[str, Any]) -> Kind:
+    return KINDS[action["kind"]] if action["queues"] is None else QUEUES[action["kind"]]
+
+
+def _done(action: Mapping[str, Any]) -> str:
+    """How many, of what is not jobs."""
+    done: int = action["done"]
+    return f"{done:,}" if action["queues"] is None else queues_in_words(done)
+
+
 def _result(action: Mapping[str, Any], done: str) -> str:
     """What has become of all of them."""
-    parts = [f"{action['done']:,} {done}"]
+    parts = [f"{_done(action)} {done}"]
     moved_on = _moved_on(action)
     if moved_on:
         parts.append(f"{moved_on:,} had moved on")
@@ -99,7 +110,7 @@ def _text(action: Mapping[str, Any]) -> str:
         return f"{action['why'][0].upper()}{action['why'][1:]}"
     if action["state"] in ("done", "stopped") and _moved_on(action) and not action["done"]:
         return "They were no longer in the state that you saw, so nothing was changed."
-    return ""
+    return _kind(action).afterwards if action["state"] == "done" and action["done"] else ""
 
 
 def _share(action: Mapping[str, Any]) -> int:

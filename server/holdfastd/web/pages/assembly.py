@@ -17,12 +17,16 @@ from holdfastd.web.pages.adding import Adding
 from holdfastd.web.pages.controlling import Controlling
 from holdfastd.web.pages.doing import Doing
 from holdfastd.web.pages.errors import error_page, is_from_htmx
+from holdfastd.web.pages.everywhere import Everywhere
 from holdfastd.web.pages.history import History
 from holdfastd.web.pages.job import JobPage
 from holdfastd.web.pages.jobs import JobsPages
+from holdfastd.web.pages.keeping import Keeping
 from holdfastd.web.pages.overview import Overview
+from holdfastd.web.pages.planning import Planning
 from holdfastd.web.pages.queue import Queue
 from holdfastd.web.pages.queues import Queues
+from holdfastd.web.pages.schedules import Schedules
 from holdfastd.web.pages.server import Server
 from holdfastd.web.pages.site import Site
 from holdfastd.web.pages.sparks import Sparks
@@ -50,9 +54,13 @@ def routes(site: Site, assets: Assets, monotonic: Callable[[], float]) -> list[B
         Queues(site, sparks),
         Queue(site, past),
         Workers(site),
+        Planning(site),
+        Schedules(site),
         past,
         Server(site),
         Controlling(site),
+        Everywhere(site),
+        Keeping(site),
         # Its own addresses are below /jobs, and so is any queue's name.
         Adding(site),
         Doing(site),

@@ -234,7 +234,9 @@ class Doing:
 
 
 def _own_path(text: str) -> str:
-    """The path of a page on jobs, or "": a redirect leads nowhere else."""
+    """The path of a page that tells how far an action is, or "": a redirect leads nowhere else."""
+    if text in ("/", "/server"):
+        return text
     is_ours = text.startswith("/jobs") and "\\" not in text and text.isprintable()
     return text.partition("#")[0] if is_ours else ""
 

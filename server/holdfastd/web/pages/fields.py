@@ -12,6 +12,7 @@ DEPTH_MAX: Final = 200
 _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(ms|s|min|m|h|d)")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
+TOO_DEEP: Final = f"This is nested more than {DEPTH_MAX} deep: make it flatter."
 
 
 class FieldError(ValueError):
@@ -63,7 +64,7 @@ def json_value(text: str) -> Any:
     if not text.strip():
         return None
     if len(text) > DATA_CHARACTERS_MAX:
-        raise FieldError("This is more than a job can hold.")
+        raise FieldError(f"Use at most {DATA_CHARACTERS_MAX:,} characters, not {len(text):,}.")
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
@@ -71,7 +72,7 @@ def json_value(text: str) -> Any:
             f"This is no JSON at line {error.lineno}, column {error.colno}: {error.msg.lower()}."
         ) from None
     except RecursionError:
-        raise FieldError("This is nested too deeply.") from None
+        raise FieldError(TOO_DEEP) from None
     _check_depth(value)
     return value
 
@@ -89,7 +90,7 @@ def _check_depth(value: Any) -> None:
         ]
         if not level:
             return
-    raise FieldError(f"This is nested more than {DEPTH_MAX} deep.")
+    raise FieldError(TOO_DEEP)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -1,7 +1,5 @@
 """The past as charts: of everything, of a queue, of one name of jobs; and the page Metrics."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +9,7 @@ from starlette.routing import Route
 
 from holdfast.wire.checks import Refusal
 from holdfastd.access.rights import Identity
+from holdfastd.web.exporting import COUNTS, CSV, points_as_csv
 from holdfastd.web.guard import Need
 from holdfastd.web.pages import series, words
 from holdfastd.web.pages.series import RANGES, Past, Range, range_named
@@ -22,8 +21,6 @@ CHARTED_S: Final = 10.0
 """Charts are read from the disk so often at most; a point is a minute at least."""
 TOPS: Final = 50
 KINDS: Final = {"busiest": "Busiest", "failing": "Failing most", "slowest": "Slowest"}
-COLUMNS: Final = ("added", "completed", "failed", "retried", "lost")
-PERCENTILES: Final = ("p50", "p95", "p99")
 
 
 class Total(NamedTuple):
@@ -102,7 +99,7 @@ class History:
             site.now_ms(),
         )
         headers = {"Content-Disposition": f'attachment; filename="holdfast-{chosen.name}.csv"'}
-        return Response(_csv(past.points), media_type="text/csv", headers=headers)
+        return Response(points_as_csv(past.points), media_type=CSV, headers=headers)
 
     async def _values(self, identity: Identity, query: Mapping[str, str]) -> dict[str, Any]:
         site, now_ms = self._site, self._site.now_ms()
@@ -182,7 +179,7 @@ def _totals(points: series.Points, earlier: series.Points) -> list[Total]:
         return Total(text, *map(words.duration, highest))
 
     return [
-        *map(total, COLUMNS),
+        *map(total, COUNTS),
         worst("wait_ms", "Wait p95, worst"),
         worst("run_ms", "Run p95, worst"),
     ]
@@ -191,15 +188,3 @@ def _totals(points: series.Points, earlier: series.Points) -> list[Total]:
 def _highest(points: series.Points, name: str) -> float | None:
     measured = ((point[name] or {}).get("p95") for point in points)
     return max((value for value in measured if value is not None), default=None)
-
-
-def _csv(points: series.Points) -> str:
-    file = io.StringIO()
-    write = csv.writer(file)
-    measured = [(kind, each) for kind in ("wait_ms", "run_ms") for each in PERCENTILES]
-    write.writerow(["at_ms", *COLUMNS, *(f"{kind}_{each}" for kind, each in measured)])
-    for point in points:
-        counts = (point[name] for name in COLUMNS)
-        lengths = ((point[kind] or {}).get(each) for kind, each in measured)
-        write.writerow([point["at_ms"], *counts, *lengths])
-    return file.getvalue()

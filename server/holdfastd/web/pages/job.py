@@ -126,6 +126,7 @@ class JobPage:
             page="jobs",
             live=words.with_query(live) if _is_open(job) else "",
             action=await self._action(identity, asked.get("action")),
+            run=await self._site.timetable.run_of(identity, job),
             **self._values(identity, job, tab),
         )
 
@@ -178,7 +179,7 @@ class JobPage:
             "steps": timeline.steps(job["timeline"], self._site.now_ms(), is_over=not is_open),
             "total_ms": max(0, until - job["created_at_ms"]),
             "facts": _facts(job),
-            "options": _options(job),
+            "options": views.options(job),
             "copies": _copies(job),
         }
 
@@ -250,34 +251,6 @@ def _facts(job: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if job["token"]:
         found.append(("Lease token", job["token"]))
     return found
-
-
-def _options(job: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [
-        ("Attempts", f"{job['attempts']:,}"),
-        ("Lost workers until it fails", f"{job['max_crashes']:,}"),
-        ("Wait between attempts", _backoff(job["backoff"])),
-        ("Priority", f"{job['priority']:,} (a smaller number runs first)"),
-        ("Tags", ", ".join(job["tags"]) or words.NONE),
-    ]
-
-
-def _backoff(backoff: Mapping[str, Any] | None) -> str:
-    """In words."""
-    if not backoff:
-        return "none: it is tried again at once"
-    kind = backoff["kind"]
-    if kind == "list":
-        text = ", then ".join(words.duration(delay) for delay in backoff["delays_ms"])
-    else:
-        first = backoff["delay_ms"]
-        text = words.duration(first) if first else "none"
-        if kind == "exponential":
-            text += f", times {backoff.get('factor', 2):g} each time"
-            if backoff.get("cap_ms"):
-                text += f", at most {words.duration(backoff['cap_ms'])}"
-    jitter = backoff.get("jitter", "none")
-    return text + (f", with {jitter} jitter" if jitter != "none" else "")
 
 
 def _copies(job: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,4 +1,5 @@
-"""A job as an address and as a value of a form, whatever printable characters its id has."""
+"""A job, or a schedule, as an address and as a value of a form, whatever printable characters its
+id has."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,6 +22,13 @@ def job_url(queue: str, id: str, **query: Any) -> str:
     if id in (".", ".."):
         return page_url("/jobs", queue, "", id=id, **query)
     return page_url("/jobs", queue, id, **query)
+
+
+def schedule_url(queue: str, id: str) -> str:
+    """The same of a schedule's page."""
+    if id in (".", ".."):
+        return page_url("/schedules", queue, "", id=id)
+    return page_url("/schedules", queue, id)
 
 
 def job_ref(job: Mapping[str, Any]) -> str:

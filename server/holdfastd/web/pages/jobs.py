@@ -1,7 +1,6 @@
 """Jobs: find any of them by a query, narrow it down, page through, and take them away as NDJSON."""
 
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,10 +11,11 @@ from starlette.routing import Route
 from holdfast.wire.checks import Refusal
 from holdfastd.access.rights import Identity
 from holdfastd.search.query import QueryError
+from holdfastd.web.exporting import NDJSON, Exporting
 from holdfastd.web.guard import Need
 from holdfastd.web.pages import actions, facets
 from holdfastd.web.pages.forms import read_form
-from holdfastd.web.pages.jobrefs import JobRef, parse_ref
+from holdfastd.web.pages.jobrefs import parse_ref
 from holdfastd.web.pages.site import Site
 from holdfastd.web.pages.terms import picked
 from holdfastd.web.pages.words import page_url
@@ -24,9 +24,6 @@ LIMIT: Final = 50
 """Jobs of a page."""
 BACK_MAX: Final = 20
 """Pages that "Newer" goes back; then it goes to the first."""
-EXPORT_PAGE: Final = 500
-EXPORT_MAX: Final = 100_000
-"""Jobs of one export; it says where to go on."""
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
@@ -55,6 +52,7 @@ class ErrorView:
 class JobsPages:
     def __init__(self, site: Site):
         self._site = site
+        self._exporting = Exporting(site.board, site.guard)
 
     def routes(self) -> list[Route]:
         return [
@@ -116,42 +114,15 @@ class JobsPages:
         return JSONResponse(counted["by"], headers=NO_STORE)
 
     async def export(self, request: Request) -> Response:
-        """Jobs as NDJSON, each as lists show it: those that are ticked, or all that match.
-
-        Of more than EXPORT_MAX the last line has where to go on.
-        """
+        """Jobs as NDJSON: those that are ticked, with all there is of them, or all that match."""
         identity = await self._who(request)
         asked = await read_form(request) if request.method == "POST" else request.query_params
-        text, after = asked.get("q", "").strip(), asked.get("after")
         refs = [] if asked.get("scope") == "matching" else asked.getlist("job")
         if refs:
-            return _download(self._ticked(identity, [parse_ref(ref) for ref in refs]))
-        # Here, so that a query that is wrong is an answer of its own.
-        first = await self._site.board.jobs(identity, text, after, EXPORT_PAGE)
-        return _download(self._matching(identity, text, first))
-
-    async def _ticked(self, identity: Identity, refs: list[JobRef]) -> AsyncIterator[str]:
-        """All there is of each; those that are gone are left out."""
-        for ref in refs:
-            try:
-                yield _line(await self._site.board.job(identity, ref.queue, ref.id))
-            except Refusal:
-                continue
-
-    async def _matching(
-        self, identity: Identity, text: str, page: Mapping[str, Any]
-    ) -> AsyncIterator[str]:
-        written = 0
-        while True:
-            yield "".join(_line(job) for job in page["jobs"])
-            written += len(page["jobs"])
-            after = page["next"]
-            if after is None:
-                break
-            if written >= EXPORT_MAX:
-                yield _line({"go_on": page_url("/jobs/export", q=text, after=after)})
-                break
-            page = await self._site.board.jobs(identity, text, after, EXPORT_PAGE)
+            places = [(ref.queue, ref.id) for ref in map(parse_ref, refs)]
+            return _download(self._exporting.named(identity, places))
+        text, after = asked.get("q", "").strip(), asked.get("after")
+        return _download(await self._exporting.matching(identity, text, after))
 
     async def _who(self, request: Request) -> Identity:
         identity = await self._site.guard.identify(request)
@@ -166,11 +137,7 @@ class JobsPages:
 
 def _download(lines: AsyncIterator[str]) -> Response:
     headers = {**NO_STORE, "Content-Disposition": 'attachment; filename="jobs.ndjson"'}
-    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
-
-
-def _line(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False) + "\n"
+    return StreamingResponse(lines, media_type=NDJSON, headers=headers)
 
 
 def _pages(

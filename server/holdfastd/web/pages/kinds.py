@@ -25,6 +25,8 @@ class Kind:
     is_danger: bool = False
     is_direct: bool = False
     """Done to one job without a question: it does no harm."""
+    afterwards: str = ""
+    """How it is undone when it is done; "" = by no single step."""
 
 
 def _states(kind: str) -> frozenset[str]:
@@ -44,6 +46,7 @@ KINDS: Final = {
         "Cancel", "Cancel {jobs}", "Cancelling", "cancelled", "cancelled", _states("cancel"),
         "What waits will not run; the handler of an active job is asked to stop. It is kept as "
         "cancelled for a while, and can be retried.",
+        afterwards="A retry brings them back, for as long as their queue keeps them.",
     ),
     "delete": Kind(
         "Delete", "Delete {jobs}", "Deleting", "deleted", "trash", _states("delete"),
@@ -70,9 +73,26 @@ KINDS: Final = {
     ),
 }  # fmt: skip
 """By the name that `acting` knows it by."""
+_BACK: Final = "Undo is for those that were changed, and leaves the others as they are."
+QUEUES: Final = {
+    "pause": Kind(
+        "Pause all", "Pause {queues}", "Pausing", "paused", "pause", frozenset(),
+        "No job is given to a worker until they are resumed: {jobs} will wait, with all that are "
+        "added meanwhile. What runs goes on.", afterwards=_BACK,
+    ),
+    "resume": Kind(
+        "Resume all", "Resume {queues}", "Resuming", "go on", "play", frozenset(),
+        "{jobs} wait in them; workers with free slots get them at once.", afterwards=_BACK,
+    ),
+}  # fmt: skip
+"""The same of many queues at once."""
 
 
 def jobs_in_words(count: int, *, is_exact: bool = True) -> str:
     if is_exact and count == 1:
         return "1 job"
     return f"{'' if is_exact else 'at least '}{count:,} jobs"
+
+
+def queues_in_words(count: int) -> str:
+    return f"{count:,} queue{'' if count == 1 else 's'}"

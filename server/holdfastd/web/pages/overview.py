@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from holdfastd.access.rights import Identity
 from holdfastd.web.guard import Need
-from holdfastd.web.pages import history, views, words
+from holdfastd.web.pages import actions, history, views, words
 from holdfastd.web.pages.site import Site
 from holdfastd.web.pages.sparks import Sparks
 from holdfastd.web.pages.words import page_url
@@ -17,6 +17,7 @@ from holdfastd.web.pages.words import page_url
 PARTS: Final = {
     "totals": "totals",
     "charts": "charts",
+    "queue-tools": "tools",
     "queues": "queues",
     "troubles": "troubles",
 }
@@ -46,7 +47,8 @@ class Overview:
             "overview.html",
             page="overview",
             live=live.partition("?")[2],
-            first_job=views.first_job(str(request.base_url).rstrip("/")),
+            first_job=views.first_job(site.rendering.origin(request)),
+            action=await self._action(identity, request.query_params.get("action")),
             **values,
         )
 
@@ -63,6 +65,11 @@ class Overview:
         parts = {"overview": "content"} if query.get("empty") else PARTS
         return await self._site.rendering.parts("overview.html", parts, **values)
 
+    async def _action(self, identity: Identity, id: str | None) -> actions.ActionView | None:
+        """The one that a form has begun, without JavaScript; None = it is forgotten."""
+        action = await self._site.board.action(identity, id) if id else None
+        return actions.view(action, self._site.now_ms()) if action else None
+
     async def _values(self, identity: Identity, query: Mapping[str, str]) -> dict[str, Any]:
         told = await self._site.board.overview(identity)
         now_ms = self._site.now_ms()
@@ -73,5 +80,6 @@ class Overview:
             "sparks": await self._sparks.of(identity, [queue["name"] for queue in queues]),
             "oldest_words": words.oldest(oldest, now_ms),
             "may_see_jobs": self._site.guard.allows(identity, Need.SEE_JOBS),
+            "may_act": self._site.guard.allows(identity, Need.ACT),
             **await self._past.charts(identity, query, "/"),
         }

@@ -15,6 +15,8 @@ from holdfastd.web.pages.words import page_url
 
 JOBS: Final = 10
 """Shown of the chosen state."""
+SCHEDULES: Final = 10
+"""Shown of those that add to it; the others are one link away."""
 STATES: Final = ("failed", "active", "waiting", "delayed", "completed", "cancelled")
 PARTS: Final = {
     "queue-badges": "badges",
@@ -23,6 +25,7 @@ PARTS: Final = {
     "charts": "charts",
     "queue-settings": "settings",
     "queue-workers": "workers",
+    "queue-schedules": "schedules",
 }
 """By the element that they fill. Its jobs are not live: they would move away below the pointer."""
 
@@ -52,7 +55,6 @@ class Queue:
             states=STATES,
             state=state,
             jobs=await self._jobs(identity, name, state),
-            may_see_jobs=site.guard.allows(identity, Need.SEE_JOBS, name),
             **values,
         )
 
@@ -72,11 +74,21 @@ class Queue:
         return {
             "queue": views.queue(told, site.now_ms()),
             "workers": [worker for worker in workers if name in worker["queues"]],
+            "schedules": await self._schedules(identity, name),
+            "may_see_jobs": site.guard.allows(identity, Need.SEE_JOBS, name),
+            "may_schedule": site.guard.allows(identity, Need.ADD, name),
             "may_add": site.guard.allows(identity, Need.ADD, name),
             "may_act": site.guard.allows(identity, Need.ACT, name),
             "may_destroy": site.guard.allows(identity, Need.DESTROY, name),
             **await self._past.charts(identity, kept, page_url("/queues", name), name),
         }
+
+    async def _schedules(self, identity: Identity, name: str) -> list[dict[str, Any]]:
+        if not self._site.guard.allows(identity, Need.SEE_JOBS, name):
+            return []
+        found = await self._site.timetable.page(identity, name, None, None, SCHEDULES)
+        schedules: list[dict[str, Any]] = found["schedules"]
+        return schedules
 
     async def _jobs(self, identity: Identity, name: str, state: str) -> list[dict[str, Any]]:
         if not self._site.guard.allows(identity, Need.SEE_JOBS, name):

@@ -46,7 +46,7 @@ class Queues:
             "queues.html",
             page="queues",
             live=page_url("/live", topic="queues", **query).partition("?")[2],
-            first_job=views.first_job(str(request.base_url).rstrip("/")),
+            first_job=views.first_job(site.rendering.origin(request)),
             **await self._values(identity, query),
         )
 

@@ -6,11 +6,12 @@ milliseconds, for which the event loop must not stand still.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -23,6 +24,34 @@ TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 THEME_COOKIE: Final = "holdfast_theme"
 """Written by theme.js. A cookie, so that the page comes in its colours and does not flash."""
 THEMES: Final = ("auto", "light", "dark")
+
+ADDRESSES: Final = (
+    *("href", "src", "action", "formaction", "hx-get", "hx-post", "hx-sse:connect"),
+    *("data-href", "data-facets", "data-copy-from", "data-back"),
+)
+"""Attributes whose value is an address of ours: a browser, or a script of ours, goes there."""
+
+
+class Templates(BaseLoader):
+    """Those of the folder, in whose addresses a prefix stands first (`web.prefixed`). It is put
+    there when a template is read: templates are written, and their values made, without one."""
+
+    _ADDRESS: Final = re.compile(rf'(?<![\w:-])((?:{"|".join(ADDRESSES)})=")(?=/|{{{{)')
+    """Up to where the address begins: with a path, or with what makes one."""
+
+    def __init__(self, folder: Path, prefix: str):
+        self._files = FileSystemLoader(folder)
+        self._prefix = prefix
+
+    def get_source(
+        self, environment: Environment, template: str
+    ) -> tuple[str, str | None, Callable[[], bool] | None]:
+        source, path, is_fresh = self._files.get_source(environment, template)
+        return self._ADDRESS.sub(lambda found: found[1] + self._prefix, source), path, is_fresh
+
+
+_MACROS: Final = {"ui": "ui.html", "parts": "jobs_ui.html", "timed": "schedule_ui.html"}
+"""By the name under which every template has them; a block that is sent alone has no imports."""
 
 
 class Look(NamedTuple):
@@ -53,10 +82,17 @@ class Shell(NamedTuple):
 
 
 class Rendering:
-    def __init__(self, assets: Assets, now_ms: Callable[[], int], look: Callable[[], Look] = Look):
+    def __init__(
+        self,
+        assets: Assets,
+        now_ms: Callable[[], int],
+        look: Callable[[], Look] = Look,
+        prefix: str = "",
+    ):
         self._look = look
+        self._prefix = prefix
         self._environment = Environment(
-            loader=FileSystemLoader(TEMPLATES),
+            loader=Templates(TEMPLATES, prefix),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -69,6 +105,7 @@ class Rendering:
             page_url=words.page_url,
             job_url=jobrefs.job_url,
             job_ref=jobrefs.job_ref,
+            schedule_url=jobrefs.schedule_url,
             term=terms.term,
         )
         self._environment.filters.update(
@@ -90,7 +127,7 @@ class Rendering:
             limits=views.limits,
             retention=views.retention,
         )
-        for name, template in (("ui", "ui.html"), ("parts", "jobs_ui.html")):
+        for name, template in _MACROS.items():
             self._environment.globals[name] = self._environment.get_template(template).module
 
     async def page(
@@ -128,6 +165,10 @@ class Rendering:
             element: "".join(found.blocks[name](found.new_context(values)))
             for element, name in ids.items()
         }
+
+    def origin(self, request: Request) -> str:
+        """Of this port as the browser has it, without a slash at its end."""
+        return str(request.base_url).rstrip("/") + self._prefix
 
     def may_act(self, identity: Identity | None) -> bool:
         """Whether buttons are shown at all; each action is checked again by itself."""

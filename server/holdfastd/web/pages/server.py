@@ -12,10 +12,14 @@ from holdfastd.web.guard import Need
 from holdfastd.web.pages import facts
 from holdfastd.web.pages.site import Site
 
+PARTS: Final = ("server-findings", "server-facts", "server-actions")
+"""Elements that are sent again when they change; the blocks that fill them are called like them."""
 GENERAL: Final = "holdfastd"
 """Head of what belongs to no section."""
-APART: Final = ("config", "findings", "actions")
-"""What is told by tables of its own."""
+APART: Final = ("config",)
+"""What is told by a table of its own."""
+GRAVITY: Final = ("bad", "warn", "unknown", "ok")
+"""Of findings, the first to be read first."""
 
 
 class Server:
@@ -40,7 +44,7 @@ class Server:
 
     async def parts(self, identity: Identity, query: Mapping[str, str]) -> dict[str, str]:
         """For /live. Raises Refusal."""
-        ids = {"server-facts": "facts", "server-actions": "actions"}
+        ids = {name: name.removeprefix("server-") for name in PARTS}
         return await self._site.rendering.parts("server.html", ids, **await self._values(identity))
 
     async def _values(self, identity: Identity) -> dict[str, Any]:
@@ -50,9 +54,23 @@ class Server:
         return {
             "sections": _sections(told, site.now_ms()),
             "config": told.get("config", []),
-            "findings": told.get("findings", []),
+            "doctor": _doctor(site.upkeep.glance(identity)),
+            "is_looking": site.upkeep.is_looking,
+            "can_back_up": site.upkeep.can_back_up,
+            "may_keep": site.guard.allows(identity, Need.KEEP),
             "actions": await site.board.actions(identity),
+            "may_act": site.guard.allows(identity, Need.ACT),
         }
+
+
+def _doctor(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Its findings, the worst first: `{at_ms, findings: [(name, {status, text, advice})], fine}`;
+    fine = how many are ok. None = there is no report yet."""
+    if report is None:
+        return None
+    ranked = sorted(report["checks"].items(), key=lambda check: GRAVITY.index(check[1]["status"]))
+    fine = sum(check["status"] == "ok" for _, check in ranked)
+    return {"at_ms": report["at_ms"], "findings": ranked, "fine": fine}
 
 
 def _sections(told: Mapping[str, Any], now_ms: int) -> list[tuple[str, list[tuple[str, Any]]]]:

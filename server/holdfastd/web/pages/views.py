@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from holdfastd.web.pages.words import duration, number
+from holdfastd.web.pages.words import NONE, duration, number
 
 _S: Final = 1_000
 _UNITS: Final = ((1_000, "s"), (60_000, "min"), (3_600_000, "h"), (86_400_000, "d"))
@@ -43,6 +43,35 @@ def retention(kept: Mapping[str, Any]) -> str:
     if kept.get("count") is not None:
         parts.append(f"at most {number(kept['count'])}")
     return ", ".join(parts) or "for good"
+
+
+def options(of: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of the options of a job, or of those that a schedule makes."""
+    return [
+        ("Attempts", f"{of['attempts']:,}"),
+        ("Lost workers until it fails", f"{of['max_crashes']:,}"),
+        ("Wait between attempts", _backoff(of["backoff"])),
+        ("Priority", f"{of['priority']:,} (a smaller number runs first)"),
+        ("Tags", ", ".join(of["tags"]) or NONE),
+    ]
+
+
+def _backoff(backoff: Mapping[str, Any] | None) -> str:
+    """In words."""
+    if not backoff:
+        return "none: it is tried again at once"
+    kind = backoff["kind"]
+    if kind == "list":
+        text = ", then ".join(duration(delay) for delay in backoff["delays_ms"])
+    else:
+        first = backoff["delay_ms"]
+        text = duration(first) if first else "none"
+        if kind == "exponential":
+            text += f", times {backoff.get('factor', 2):g} each time"
+            if backoff.get("cap_ms"):
+                text += f", at most {duration(backoff['cap_ms'])}"
+    jitter = backoff.get("jitter", "none")
+    return text + (f", with {jitter} jitter" if jitter != "none" else "")
 
 
 def first_job(origin: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What an operator has said of the HTTP port, as far as its safety goes. docs/secure.md."""
+"""What an operator has said of the HTTP port, as far as its safety goes. docs/how-to/secure.md."""
 
 from typing import Final, NamedTuple
 

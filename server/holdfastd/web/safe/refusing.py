@@ -25,6 +25,7 @@ _STATUS: Final = {
     ErrorCode.NOT_EMPTY: 409,
     ErrorCode.JOB_EXISTS: 409,
     ErrorCode.UNKNOWN_WORKER: 404,
+    ErrorCode.UNKNOWN_SCHEDULE: 404,
     ErrorCode.BUSY: 429,
     ErrorCode.TOO_MANY: 429,
     ErrorCode.DISK_FULL: 507,

@@ -11,7 +11,7 @@ const ended = new Set();
 /** A toast asks again each second how far its action is: it begins once, and ends once. */
 function onAnswer() {
   for (const toast of all("#toasts [data-action]")) {
-    const id = toast.dataset.action;
+    const id = toast.dataset.action + toast.hasAttribute("data-undone");
     if (!begun.has(id) && dialog.open) dialog.close();
     begun.add(id);
     if (ended.has(id) || !toast.hasAttribute("data-over")) continue;

@@ -4,14 +4,17 @@ import { toggleLive } from "./live.js";
 import { nextTheme } from "./theme.js";
 import { showHelp } from "./dialogs.js";
 
-const PLACES = { o: "/", j: "/jobs", q: "/queues", w: "/workers", m: "/metrics-history", s: "/server" };
+const PLACES = { o: "", j: "jobs", q: "queues", s: "schedules", w: "workers", m: "metrics-history", d: "server" };
 const GO_MS = 1500;
 let goUntil = 0;
+
+// The port may be below a path of another site: the brand leads to its beginning.
+const go = (place) => (location.href = one(".brand").href + place);
 
 function search() {
   const field = one("[data-search]");
   if (field) field.focus(), field.select?.();
-  else location.href = "/jobs";
+  else go("jobs");
 }
 
 /** Move the focus among rows: elements with data-row, which hold one link to open. */
@@ -44,10 +47,7 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.target.blur();
     if (event.target.type !== "checkbox") return;
   }
-  if (Date.now() < goUntil && PLACES[event.key]) {
-    location.href = PLACES[event.key];
-    return;
-  }
+  if (Date.now() < goUntil && event.key in PLACES) return void go(PLACES[event.key]);
   const work = KEYS[event.key];
   if (work) {
     event.preventDefault();

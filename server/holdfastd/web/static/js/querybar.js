@@ -53,7 +53,7 @@ const quoted = (value) =>
 async function valuesOf(key) {
   if (FIXED[key]) return FIXED[key].map((value) => [value, null]);
   if (!COUNTED.includes(key)) return [];
-  counted ??= fetch("/jobs/complete")
+  counted ??= fetch(`${input.form.action}/complete`)
     .then((answer) => (answer.ok ? answer.json() : {}))
     .catch(() => ({}));
   return (await counted)[key] ?? [];
