@@ -22,6 +22,8 @@ PACKAGES: Final = {
     "holdfastd.engine": ROOT / "server" / "holdfastd" / "engine",
     "holdfast.wire": ROOT / "client" / "holdfast" / "wire",
 }
+TESTED_WITH: Final = {"scheduling": "schedules"}
+"""Modules of one subject, whose sentences are of both: what a schedule is, and when it fires."""
 IMPORTS: Final = "imports"
 """Context of what runs when a module is imported: its declarations need no test."""
 
@@ -42,7 +44,8 @@ def modules() -> Iterator[Module]:
         tests = ROOT / "tests" / "unit" / folder.name
         for path in sorted(folder.glob("*.py")):
             if path.stem != "__init__":
-                yield Module(f"{package}.{path.stem}", path, tests / f"test_{path.stem}.py")
+                stem = TESTED_WITH.get(path.stem, path.stem)
+                yield Module(f"{package}.{path.stem}", path, tests / f"test_{stem}.py")
 
 
 class Contexts:
@@ -71,7 +74,7 @@ def main() -> int:
     found = list(modules())
     for module in found:
         importlib.import_module(module.name)
-    own = [str(module.tests) for module in found if module.tests.exists()]
+    own = dict.fromkeys(str(module.tests) for module in found if module.tests.exists())
     quietly = ["-q", "--no-header", "--no-summary", "-p", "no:cacheprovider"]
     code = pytest.main([*quietly, *own], plugins=[Contexts(coverage)])
     coverage.stop()

@@ -6,6 +6,8 @@ from holdfastd.engine import commands, dispatch
 from holdfastd.engine.broker import HOUSEKEEPING_S
 from holdfastd.engine.model import QueueKey, QueueSettings, Rate, SessionKey
 from holdfastd.engine.outputs import Refusal
+from holdfastd.engine.recurrence import Every
+from holdfastd.engine.schedules import ScheduleSpec
 from support.engine import START_MS, Driver, P, V, W, ids_of, new_job
 
 
@@ -176,3 +178,23 @@ def test_the_engine_tells_what_workers_do(driver: Driver) -> None:
     assert [job.id for job in driver.engine.leased] == ["a"]
     assert list(driver.engine.ledger.own) == [driver.engine.queues["q"].key]
     assert driver.engine.history.per_minute("q", START_MS).added == 1
+
+
+def test_while_the_disk_is_full_no_history_is_written(driver: Driver) -> None:
+    driver.add(P, "q", "a")
+    driver.engine.refuses_jobs = Refusal.DISK_FULL
+    driver.now_ms += 3_600_000
+    driver.engine.tick(driver.moment)
+    assert not driver.engine.wants_reads
+
+
+def test_the_engine_tells_of_schedules(driver: Driver) -> None:
+    engine = driver.engine
+    for id in "ab":
+        spec = ScheduleSpec("q", id, Every(60_000), "work", b"data")
+        driver.ask(P, commands.PutSchedule(spec))
+    driver.ask(P, commands.PauseSchedule("q", "b", True))
+    assert (engine.schedule_count, engine.paused_schedule_count) == (2, 1)
+    assert [each.spec.id for each in engine.schedules("q")] == ["a", "b"]
+    assert [engine.schedule("q", id) is not None for id in "abc"] == [True, True, False]
+    assert engine.schedule_stats.fired == 0

@@ -59,3 +59,8 @@ def test_a_batch_with_anything_to_write_is_not_empty() -> None:
         batch: Any = Batch()
         getattr(batch, name).append(None)
         assert not batch.is_empty, name
+
+
+def test_a_row_tells_the_attempt_that_is_on_or_comes_next_and_of_a_failed_job_the_last() -> None:
+    assert [a_row(state).attempt for state in (State.WAITING, State.ACTIVE)] == [4, 4]
+    assert a_row(State.FAILED).attempt == 3

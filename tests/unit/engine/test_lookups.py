@@ -9,7 +9,9 @@ import pytest
 from holdfastd.engine import commands
 from holdfastd.engine.model import State
 from holdfastd.engine.outputs import ItemExisting, Refusal
-from support.engine import START_MS, Driver, P, V, W, new_job
+from holdfastd.engine.recurrence import Every
+from holdfastd.engine.schedules import ScheduleSpec
+from support.engine import START_MS, Driver, P, V, W, held_of, new_job
 
 
 @pytest.fixture
@@ -160,3 +162,36 @@ def test_a_job_may_be_asked_for_thousands_of_times_at_once(driver: Driver) -> No
     numbers = [driver.do(P, commands.Explain("q", "none")) for _ in range(5_000)]
     driver.flush()
     assert {driver.refusals[P, number].refusal for number in numbers} == {Refusal.UNKNOWN_JOB}
+
+
+@pytest.mark.usefixtures("other")
+def test_a_repeated_answer_is_looked_up_and_one_that_holds_is_not(driver: Driver) -> None:
+    driver.subscribe(W, "q")
+    (item,) = driver.take(W)
+    driver.do(W, commands.Ack([(held_of(item), None)], 0))
+    assert not driver.engine.sessions["worker"].parked
+    driver.flush()
+    number = driver.do(W, commands.Ack([(held_of(item), None)], 0))
+    assert driver.engine.sessions["worker"].parked
+    driver.flush()
+    assert driver.answers[W, number] == []
+
+
+@pytest.mark.usefixtures("other")
+def test_a_move_looks_up_both_queues(driver: Driver) -> None:
+    driver.add(P, "r", "first", "x")
+    (refused,) = driver.ask(P, commands.Move("q", ["x"], "r", None))
+    assert refused.refusal is Refusal.JOB_EXISTS
+
+
+def test_a_run_by_hand_looks_its_job_up(driver: Driver) -> None:
+    spec = ScheduleSpec("q", "s", Every(60_000), "work", b"data")
+    driver.ask(P, commands.PutSchedule(spec))
+    first = driver.ask(P, commands.RunSchedule("q", "s", "1"))
+    assert driver.ask(P, commands.RunSchedule("q", "s", "1")) == first
+    assert driver.counts("q") == {"waiting": 1}
+
+
+def test_an_edit_that_names_a_queue_which_is_not_there_waits_for_nothing(driver: Driver) -> None:
+    driver.do(P, commands.Edit("none", "a", b"x", None))
+    assert not driver.engine.sessions["producer"].parked

@@ -1,12 +1,13 @@
 """partition.py: the primitives that keep memory and the open batch consistent."""
 
+from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
 
 from holdfastd.engine import commands
-from holdfastd.engine.changes import AttemptRow, Batch, DelayedPage, JobRow
+from holdfastd.engine.changes import AttemptRow, Batch, DelayedPage, JobRow, JobsById, Page
 from holdfastd.engine.events import QueueEvent
 from holdfastd.engine.model import (
     NO_SESSION,
@@ -682,3 +683,15 @@ def test_a_queue_is_drained_when_nothing_is_left_to_run(
     events = [event[1:] for event in ring.after(before)[0]]
     drained: Any = (EventNumber.DRAINED, START_MS, None, None, {})
     assert events == ([drained] if left is None else [])
+
+
+def test_a_read_that_several_ask_for_is_made_once_and_answered_in_their_order(
+    alone: Partition,
+) -> None:
+    told: list[str] = []
+    read, page = JobsById(QueueKey(1), ("a",)), Page([], False)
+    for name in "abc":
+        alone.want(read, partial(lambda name, *answer: told.append(name), name))
+    ((wanted, then),) = alone.wanted.items()
+    then(wanted, page, NOW)
+    assert (wanted, told) == (read, ["a", "b", "c"])

@@ -2,6 +2,7 @@
 
 from holdfastd.engine import commands
 from holdfastd.engine.model import Keep, QueueSettings, Rate, Retention, State
+from holdfastd.engine.partition import EventNumber
 from holdfastd.engine.producing import describe_stats
 from holdfastd.engine.stats import QueueStats
 from support.engine import START_MS, Driver, P, W, held_of, new_job
@@ -186,3 +187,14 @@ def test_a_listing_has_the_queues_one_may_see_by_name(driver: Driver) -> None:
     assert names(commands.Counts(None, None, 2)) == ["a", "b"]
     assert names(commands.Counts(None, "a", 9)) == ["b", "c"]
     assert names(commands.Counts(None, None, 9, lambda name: name != "b")) == ["a", "c"]
+
+
+def test_a_job_that_is_added_is_told_with_its_instant(driver: Driver) -> None:
+    driver.ask(P, commands.Listen("q", None))
+    driver.add(P, "q", "a")
+    driver.add(P, "q", "b", run_at_ms=START_MS + 5_000)
+    told = [(event.kind, event.id, event.details) for event in driver.events]
+    assert told == [
+        (EventNumber.ADDED, "a", {}),
+        (EventNumber.ADDED, "b", {"run_at_ms": START_MS + 5_000}),
+    ]

@@ -223,3 +223,13 @@ def test_what_ends_jobs_prunes_what_is_too_much(
     stranger = commands.Held(items[0][0], "gone", "a")
     (refused,) = driver.ask(W, commands.Ack([(stranger, None)], 0))
     assert refused.refusal is Refusal.LEASE_LOST
+
+
+@pytest.mark.parametrize("command", [commands.Detach(), commands.End()])
+def test_a_connection_that_goes_is_gone(driver: Driver, command: commands.Command) -> None:
+    driver.lease()
+    driver.do(W, command, 0)
+    driver.flush()
+    assert W not in driver.engine._partition.connections
+    is_over = isinstance(command, commands.End)
+    assert driver.counts("q") == ({"waiting": 1} if is_over else {"active": 1})
