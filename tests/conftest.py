@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support import javascript
 from support.daemon import DaemonProcess
 
 settings.register_profile(
@@ -26,3 +27,9 @@ def pytest_configure() -> None:
 def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
     with DaemonProcess(tmp_path / "data") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def example_in_javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """examples/protocol-js, installed. Where that cannot be, its tests are left out."""
+    return javascript.install(tmp_path_factory.mktemp("javascript") / "example")

@@ -55,8 +55,7 @@ class Worker:
     """Runs jobs of one or several queues.
 
     Args:
-        queues: a name, or a list of names. A slot that becomes free goes on with the queue of its
-            last job, as long as that has any.
+        queues: a name, or a list of names, whose jobs come in turn.
         handler: `async def` (runs on the loop), plain function (in a thread), or by job name a
             dict of them. It gets an ActiveJob and returns the result.
         concurrency: jobs at once.

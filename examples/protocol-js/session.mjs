@@ -50,6 +50,10 @@ export class Session extends EventEmitter {
     await Promise.race([welcome, this.ended]);
   }
 
+  get isConnected() {
+    return this.#isWelcome;
+  }
+
   /** Sends a request, now or when there is a connection. Resolves to the reply's result; rejects with Refused. */
   request(op, ...fields) {
     return new Promise((resolve, reject) => {
@@ -83,7 +87,7 @@ export class Session extends EventEmitter {
         if (this.#isClosed) return;
         if (error instanceof Refused && !error.isRetryable) throw error;
         wanted_ms = error.details?.retry_after_ms;
-        this.emit("trouble", error);
+        if (failures <= 1) this.emit("trouble", error); // not at each attempt
       }
       await sleep(wanted_ms ?? Math.random() * Math.min(RECONNECT_MS_MAX, 50 * 2 ** failures));
     }
@@ -215,7 +219,7 @@ export class Session extends EventEmitter {
   report(reports) {
     this.request(Op.HEARTBEAT, reports).then(
       (refused) => this.emit("refused", refused.map(([index]) => reports[index])),
-      (error) => this.emit("trouble", error),
+      (error) => this.#isClosed || this.emit("trouble", error),
     );
   }
 }

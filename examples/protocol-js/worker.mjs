@@ -54,7 +54,7 @@ export class Worker {
   }
 
   async #leave() {
-    this.#subscribe([], 0);
+    if (this.#session.isConnected) this.#subscribe([], 0); // else it is done when it is
     for (const job of this.#waiting.splice(0)) this.#release(job);
     await this.#within(DRAIN_MS);
     for (const job of this.#held.values()) this.#release(job);
@@ -77,7 +77,7 @@ export class Worker {
   }
 
   #subscribe(queues, credit) {
-    this.#session.request(Op.SUBSCRIBE, queues, credit).catch((error) => console.error(`holdfast: ${error.message}`));
+    this.#do(this.#session.request(Op.SUBSCRIBE, queues, credit));
   }
 
   /** "Credit": SUBSCRIBE sets it. Answers that are sent again bring theirs with them. */

@@ -7,7 +7,6 @@ does. The clients are driven by adapters (`support.driven`); another one is one 
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -20,14 +19,9 @@ from holdfast.tcp import TcpConnection
 from holdfast.uplink import Uplink
 from holdfast.wire import messages as wire
 from holdfast.wire.constants import ErrorCode, Op
-from support import driven, javascript, scripted
+from support import driven, scripted
 from support.driven import Asyncio, Blocking, Client, Foreign, Producer, Working
 from support.scripted import HELLO, WELCOME, Line, ScriptedServer, job
-
-
-@pytest.fixture(scope="session")
-def javascript_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return javascript.install(tmp_path_factory.mktemp("protocol-js") / "example")
 
 
 @pytest.fixture(params=["blocking", "asyncio", "javascript"])
@@ -39,7 +33,7 @@ def client(request: pytest.FixtureRequest) -> Client:
         case "asyncio":
             return Asyncio()
         case _:
-            example = request.getfixturevalue("javascript_example")
+            example = request.getfixturevalue("example_in_javascript")
             return Foreign("node", str(example / "driver.mjs"))
 
 

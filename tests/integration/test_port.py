@@ -126,30 +126,6 @@ async def test_one_bad_item_is_refused_and_its_neighbour_is_added(
         assert (await queue.counts())["waiting"] == 1
 
 
-@pytest.mark.parametrize("number", [-1, 2**63, 2**64 - 1])
-async def test_a_request_number_that_cannot_be_stored_is_refused_and_ends_nothing(
-    daemon: DaemonProcess, number: int
-) -> None:
-    reader, writer = await opened(daemon)
-    client = ClientConnection()
-    client.state = ConnectionState.OPEN
-    good = wire.Enqueue(7, "q", [["good", "n", b"x"]], False)
-    for message in (good._replace(request=number), wire.Pause(number, "q"), good):
-        writer.write(encode_frame(wire.encode(message)))
-    answers: list[object] = []
-    async with asyncio.timeout(10):
-        while len(answers) < 3:
-            answers += client.receive(await reader.read(65536))
-    writer.close()
-    errors = [answer for answer in answers if isinstance(answer, wire.Error)]
-    assert [(error.request, error.code) for error in errors] == [
-        (number, ErrorCode.BAD_REQUEST)
-    ] * 2
-    assert wire.Reply(7, []) in answers
-    async with aio.Queue("q", url=daemon.url) as queue:
-        assert (await queue.counts())["waiting"] == 1
-
-
 async def test_a_worker_that_does_not_read_is_given_what_it_can_hold_and_is_not_cut_off(
     daemon: DaemonProcess,
 ) -> None:

@@ -19,9 +19,9 @@ from support.keys import new_key
 from support.proxy import Proxy
 
 
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return javascript.install(tmp_path_factory.mktemp("protocol-js") / "example")
+@pytest.fixture
+def installed(example_in_javascript: Path) -> Path:
+    return example_in_javascript
 
 
 @pytest.fixture
@@ -292,6 +292,7 @@ async def test_the_twin_that_forgets_its_leases_runs_it_twice(
     installed: Path, tmp_path: Path, daemon: DaemonProcess, queue: Queue
 ) -> None:
     changes = {"...this.#held.keys()": "", "this.#held.has(item[0])": "false"}
+    changes["DRAIN_MS = 10_000"] = "DRAIN_MS = 50"  # the second run is not waited for
     forgets = javascript.altered(installed, tmp_path / "js", "worker.mjs", changes)
     worker = await holds_over_a_kill(forgets, daemon, queue)
     assert [line["did"] for line in worker.lines].count("start") == 2

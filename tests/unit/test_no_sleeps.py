@@ -30,6 +30,13 @@ ALLOWED: Final[dict[str, dict[str, str]]] = {
         "jump_often": FAULT,
         "test_a_machine_that_slept_takes_no_lease": FAULT,
     },
+    "crash/test_schedules.py": dict.fromkeys(
+        (
+            "kill_around_due_instants",
+            "test_a_daemon_that_writes_job_and_schedule_apart_is_found_out",
+        ),
+        FAULT,
+    ),
     "crash/test_stall.py": {
         "test_a_daemon_that_was_stopped_for_longer_than_a_lease_takes_none_away": FAULT,
     },

@@ -1,33 +1,14 @@
-"""What a check is, how it fails, and how a module collects those of its theme."""
+"""What a check is, and how a module collects those of its theme."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
+from holdfast.conformance.outcomes import Subject
+from holdfast.conformance.scene import Scene
 from holdfast.wire.constants import ErrorCode, Op
 
-if TYPE_CHECKING:
-    from holdfast.conformance.scene import Scene
-
-Subject: TypeAlias = Op | ErrorCode
-Play: TypeAlias = "Callable[[Scene], Awaitable[None]]"
-
-
-class Failed(Exception):
-    """The server did something else than the contract says.
-
-    Attributes: sent, expected, came: texts for people, each on one line.
-    """
-
-    def __init__(self, sent: str, expected: str, came: str):
-        self.sent = sent
-        self.expected = expected
-        self.came = came
-        super().__init__(f"sent {sent}; expected {expected}; came {came}")
-
-
-class Skipped(Exception):
-    """It cannot be checked here; the text says why, and what would make it possible."""
+Play: TypeAlias = Callable[[Scene], Awaitable[None]]
 
 
 class Check(NamedTuple):

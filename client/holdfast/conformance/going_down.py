@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 
-from holdfast.conformance.checks import Failed, Theme
+from holdfast.conformance.checks import Theme
+from holdfast.conformance.outcomes import Failed
 from holdfast.conformance.scene import NIL, Scene
 from holdfast.conformance.speaking import Speaker
 from holdfast.wire import messages as wire

@@ -31,6 +31,26 @@ async def fifo(scene: Scene) -> None:
     worker.same("order", await run_all(worker, queue, 3), ["a", "b", "c"])
 
 
+@check(
+    "queues-in-turn",
+    "A worker of several queues gets a job of each in turn.",
+    Op.SUBSCRIBE,
+    section="Worker",
+)
+async def queues_in_turn(scene: Scene) -> None:
+    worker, one, two = await scene.enter(), scene.queue("one"), scene.queue("two")
+    for queue in (one, two):
+        await scene.add(worker, queue, "a", "b", "c")
+    await worker.ask(wire.Subscribe(0, [one, two], 1))
+    came = []
+    for _ in range(6):
+        job = await worker.take_job()
+        came.append(job.queue)
+        await worker.ask_items(wire.Ack(0, [[*job.held, None]], 1))
+    worker.same("queues", came, [*came[:2]] * 3)
+    worker.same("first two queues", {*came[:2]}, {one, two})
+
+
 @check("in-one-push", "Within one push the order is the same.", Op.JOBS)
 async def in_one_push(scene: Scene) -> None:
     worker, queue = await scene.enter(), scene.queue()

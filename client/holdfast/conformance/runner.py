@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from holdfast.conformance.catalogue import CHECKS
-from holdfast.conformance.checks import Check, Failed, Skipped, Subject
+from holdfast.conformance.checks import Check
+from holdfast.conformance.outcomes import Failed, Skipped, Subject
 from holdfast.conformance.scene import Scene, Server
 from holdfast.conformance.speaking import Speaker
 from holdfast.errors import MisuseError, Unreachable

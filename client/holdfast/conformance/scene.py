@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from holdfast.access import Access
-from holdfast.conformance.checks import Failed, Skipped, Subject
+from holdfast.conformance.outcomes import Failed, Skipped, Subject
 from holdfast.conformance.speaking import Job, Speaker
 from holdfast.wire import messages as wire
 from holdfast.wire.constants import PROTOCOL_VERSION, ErrorCode

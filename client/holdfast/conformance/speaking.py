@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from holdfast.access import Access
-from holdfast.conformance.checks import Failed, Subject
+from holdfast.conformance.outcomes import Failed, Subject
 from holdfast.wire import messages as wire
 from holdfast.wire.checks import shown
 from holdfast.wire.connection import ClientConnection, ProtocolError

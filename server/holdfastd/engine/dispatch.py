@@ -5,6 +5,7 @@ its concurrency limit, or over its rate. A job whose payload is only on disk wai
 head: order is kept. Nothing here is durable by itself; the lease is, with the open batch.
 """
 
+from collections import deque
 from heapq import heappush
 from typing import Final
 
@@ -31,25 +32,49 @@ class Dispatcher:
 
     def dispatch(self, queue: QueueState, moment: Moment) -> None:
         """Lease as many of the queue's jobs as its limits and its workers' credit allow."""
-        if not queue.ready or queue.is_paused or queue.clearing or self._partition.is_draining:
-            self._read_page_if_low(queue)
-            return
-        while queue.ready:
-            session = self._next_worker(queue, moment)
-            job = queue.head.peek()
-            if session is None or job is None:
-                break
-            if queue.is_at_concurrency_limit:
-                queue.stats.throttled_concurrency += 1
-                break
-            if job.payload is None:
-                self._read_payloads(queue)
-                break
-            if self._is_over_rate(queue, moment):
-                break
-            queue.head.pop()
-            self._lease_to(session, queue, job, moment)
+        while queue.ready and self._lease_next(queue, moment):
+            pass
         self._read_page_if_low(queue)
+
+    def dispatch_all(self, session: Session, moment: Moment) -> None:
+        """Lease a session jobs of all its queues as far as its credit goes: one of each in turn, so
+        that none waits for the others to be empty."""
+        queues = self._partition.queues_of(session)
+        if len(queues) == 1:
+            self.dispatch(queues[0], moment)
+            return
+        turns = deque(queues)
+        keys = [queue.key for queue in queues]
+        if session.last_served in keys:
+            turns.rotate(-1 - keys.index(session.last_served))
+        while turns:
+            queue = turns.popleft()
+            if session.can_take and self._lease_next(queue, moment):
+                session.last_served = queue.key
+                turns.append(queue)
+            else:
+                self._read_page_if_low(queue)
+
+    def _lease_next(self, queue: QueueState, moment: Moment) -> bool:
+        """Lease the queue's next job to the worker whose turn it is. False = it has none that may
+        run, or nobody takes it."""
+        if queue.is_paused or queue.clearing or self._partition.is_draining:
+            return False
+        session = self._next_worker(queue, moment)
+        job = queue.head.peek()
+        if session is None or job is None:
+            return False
+        if queue.is_at_concurrency_limit:
+            queue.stats.throttled_concurrency += 1
+            return False
+        if job.payload is None:
+            self._read_payloads(queue)
+            return False
+        if self._is_over_rate(queue, moment):
+            return False
+        queue.head.pop()
+        self._lease_to(session, queue, job, moment)
+        return True
 
     def _next_worker(self, queue: QueueState, moment: Moment) -> Session | None:
         """The subscriber whose turn it is. One that is silent past its deadline is passed over: it
@@ -61,11 +86,6 @@ class Dispatcher:
                 return session
             del queue.ready[session]
         return None
-
-    def dispatch_all(self, session: Session, moment: Moment) -> None:
-        """Dispatch every queue that a session takes jobs from."""
-        for queue in self._partition.queues_of(session):
-            self.dispatch(queue, moment)
 
     def deliver(self, queue: QueueState, job: Job, connection: int) -> None:
         """Send a leased job; fields in the order of the protocol's JOBS item."""

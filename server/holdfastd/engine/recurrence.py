@@ -96,7 +96,7 @@ def next_after(recurrence: Recurrence, anchor_ms: int, after_ms: int) -> int | N
 
     Args:
         recurrence: one that `check` lets through.
-        anchor_ms: where intervals are counted from; the first is due one interval later.
+        anchor_ms: where intervals are counted from, both ways: it may have been a false time.
     """
     return next(instants(recurrence, anchor_ms, after_ms), None)
 
@@ -116,7 +116,7 @@ def instants(recurrence: Recurrence, anchor_ms: int, after_ms: int) -> Iterator[
 
 
 def _of_interval(every_ms: int, anchor_ms: int, after_ms: int) -> Iterator[int]:
-    at_ms = anchor_ms + max(1, (after_ms - anchor_ms) // every_ms + 1) * every_ms
+    at_ms = anchor_ms + ((after_ms - anchor_ms) // every_ms + 1) * every_ms
     while True:
         yield at_ms
         at_ms += every_ms

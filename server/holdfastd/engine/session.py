@@ -55,6 +55,8 @@ class Session:
         self.leases: dict[Token, Job] = {}
         self.queues: list[str] = []
         """Names of the queues it takes jobs from."""
+        self.last_served: QueueKey | None = None
+        """Of its several queues the one whose turn was last."""
         self.left: list[str] = []
         """While it is detached: names of the queues it took jobs from before."""
         self.credit = 0

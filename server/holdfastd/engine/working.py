@@ -183,20 +183,13 @@ class Working:
     def _go_on(
         self, session: Session, credit: int, touched: dict[QueueState, None], moment: Moment
     ) -> None:
-        """Slots came free: give the worker, and the queues' other workers, their next jobs."""
+        """Slots came free: give the worker, and the other workers of the queues whose limits have
+        room again, their next jobs."""
         if credit:
             self._partition.add_credit(session, credit)
+            self._dispatcher.dispatch_all(session, moment)
         for queue in touched:
             self._dispatcher.dispatch(queue, moment)
-        if credit and session.credit > 0:
-            self._dispatch_others(session, touched, moment)
-
-    def _dispatch_others(
-        self, session: Session, done: dict[QueueState, None], moment: Moment
-    ) -> None:
-        for queue in self._partition.queues_of(session):
-            if queue not in done:
-                self._dispatcher.dispatch(queue, moment)
 
     # ---- answers that come twice, or too late --------------------------------------------------
 

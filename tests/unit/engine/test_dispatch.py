@@ -145,6 +145,36 @@ def test_the_rate_limit_lets_the_next_job_start_when_its_time_has_come(driver: D
     assert ids_of(driver.take(W)) == ["c"]
 
 
+@pytest.mark.parametrize("credit", [1, 3])
+def test_the_queues_of_a_worker_take_turns(driver: Driver, credit: int) -> None:
+    """A slot had stayed with its queue until that was empty."""
+    for name in "pqr":
+        items = [new_job(f"{name}{number}") for number in range(4)]
+        driver.do(P, commands.Enqueue(name, list(enumerate(items)), []))
+    driver.do(P, commands.Enqueue("s", [(0, new_job("s0"))], []))
+    driver.do(W, commands.Subscribe(["p", "q", "gone", "r", "s"], credit))
+    came: list[str] = []
+    while len(came) < 13:
+        driver.flush()
+        jobs = driver.take(W)
+        came += [job[2] for job in jobs]
+        driver.ack(W, *jobs, credit=len(jobs))
+    assert came[:4] == ["p0", "q0", "r0", "s0"]
+    assert [id[1] for id in came if id[0] != "s"] == [*"000111222333"]
+
+
+def test_a_worker_whose_queue_is_gone_begins_with_the_first_of_the_others(driver: Driver) -> None:
+    for name in "pq":
+        driver.do(P, commands.Enqueue(name, [(0, new_job(f"{name}0"))], []))
+    driver.do(W, commands.Subscribe(["q", "p"], 1))
+    driver.flush()
+    (job,) = driver.take(W)
+    assert job[2] == "q0"
+    driver.do(W, commands.Subscribe(["p", "r"], 1))
+    driver.flush()
+    assert ids_of(driver.take(W)) == ["p0"]
+
+
 # ---- jobs beyond the horizon ---------------------------------------------------------------------
 
 

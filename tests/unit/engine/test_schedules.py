@@ -318,6 +318,15 @@ def test_a_false_time_that_a_restart_puts_right_silences_nothing(driver: Driver)
     assert jobs(driver) == [due_id(24 * 60), due_id(1)]
 
 
+def test_one_that_was_made_at_a_false_time_is_not_silent_before_it(driver: Driver) -> None:
+    driver.now_ms += 400 * DAY
+    put(driver)
+    driver.now_ms -= 401 * DAY
+    driver.engine.distrust(driver.moment)
+    driver.pass_time(60)
+    assert jobs(driver) == [job_id_of("s", START_MS - DAY + MINUTE)]
+
+
 def test_instants_that_come_again_make_no_second_job(driver: Driver) -> None:
     put(driver)
     for _ in range(5):
