@@ -245,8 +245,8 @@ def test_a_cleared_head_gives_its_jobs_in_order_and_begins_anew() -> None:
     assert [job.seq for job in jobs] == [0, 1, 2, 3]
     assert [job.place for job in jobs] == [None] * 4
     assert (head.count, head.bytes, head.horizon, head.page_after()) == (0, 0, None, None)
-    assert head.peek() is None
     assert head._entries == []
+    assert head.peek() is None
     assert [head.place(bare_job(number), -1, number) for number in range(5)] == [True] * 4 + [False]
 
 
