@@ -34,6 +34,13 @@ check: install  ## Lint and types
 test: check  ## Everything a newcomer needs to trust it
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
+.PHONY: coverage mutants
+coverage: install  ## Is each module of engine and wire covered by its own test file alone?
+	$(BIN)/python tools/covered.py
+
+mutants: install  ## Change each rule in turn: does a test notice? MODULE="head limits", else all
+	$(BIN)/python tools/mutants.py $(MODULE)
+
 torture: install  ## Faults of all kinds for 20 minutes; SECONDS= bounds it, SEED= repeats one
 	cd tests && ../$(BIN)/python -m support.torture
 

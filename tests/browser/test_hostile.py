@@ -186,7 +186,8 @@ async def test_pages_that_escape_nothing_are_found_out(
     await visit.context.route(re.compile(r"/jobs\?"), make_live)
     await visit.page.goto("/jobs?q=queue:brief name:*onerror*")
     await expect(visit.page.locator(INJECTED).first).to_be_attached()
-    await visit.page.wait_for_timeout(500)
+    while not visit.problems:
+        await visit.page.wait_for_timeout(20)
     was_called = any(problem.startswith(MARKER) for problem in visit.problems)
     assert was_called is not has_policy
     with pytest.raises(AssertionError, match="Content Security Policy" if has_policy else MARKER):

@@ -5,10 +5,12 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from holdfastd.engine import commands
 from holdfastd.engine.broker import Engine
 from holdfastd.engine.changes import Batch, Page, Read
-from holdfastd.engine.model import DEFAULT_OPTIONS, JobOptions, NewJob
+from holdfastd.engine.model import DEFAULT_OPTIONS, Job, JobOptions, NewJob, QueueKey, Seq, State
 from holdfastd.engine.outputs import (
     Answer,
     AnswerItems,
@@ -33,6 +35,8 @@ CYCLES_MAX = 5_000
 
 P, W, V = 1, 2, 3
 """Connections of most tests: a producer, a worker, another worker."""
+SMALL_HEAD = 4
+"""Jobs of a head, with the fixture small_heads."""
 
 
 class Driver:
@@ -315,6 +319,29 @@ def new_job(id: str, *, is_generated: bool = False, **options: Any) -> NewJob:
         options=JobOptions(**rare) if rare else DEFAULT_OPTIONS,
         **options,
     )
+
+
+def bare_job(seq: int, state: State = State.WAITING, payload: bytes | None = b"x") -> Job:
+    """A job of queue 1 that no engine knows; its id is j and its seq."""
+    return Job(Seq(seq), QueueKey(1), f"j{seq}", "n", state, 0, seq, 0, 0, DEFAULT_OPTIONS, payload)
+
+
+def numbered(count: int) -> list[str]:
+    """So many ids, in their order."""
+    return [f"j{number:03}" for number in range(count)]
+
+
+def count_reads(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every read from now on."""
+    reads: list[Any] = []
+    pages = driver.pages
+
+    def counted(wanted: list[Any]) -> Any:
+        reads.extend(wanted)
+        return pages(wanted)
+
+    monkeypatch.setattr(driver, "pages", counted)
+    return reads
 
 
 def held_of(item: Any) -> commands.Held:

@@ -81,17 +81,15 @@ class Attending:
     def _disconnect(self, session: Session) -> None:
         partition = self._partition
         connection = session.connection
-        if connection is None:
-            return
+        assert connection is not None, "it was found by it"
         session.left = session.queues
         partition.unsubscribe(session)
         del partition.connections[connection]
         for name in session.listens:
             if name in partition.queues:
                 partition.queues[name].listeners.pop(connection, None)
-        for name, id in session.waits:
-            if name in partition.queues:
-                partition.queues[name].drop_wait(id, connection)
+        for name, id in session.waits:  # while a job is waited for, it and its queue are there
+            partition.queues[name].drop_wait(id, connection)
         session.listens.clear()
         session.waits.clear()
         session.wait_count = 0

@@ -28,10 +28,8 @@ class Following:
         if queue is None or job is None:
             self._replies.refuse_unknown_job(asked)
         elif job.state in FINISHED:
-            assert session.connection is not None
-            partition.open.outputs.append(
-                Show(session.connection, asked.request, queue.key, command.id)
-            )
+            show = Show(asked.connection, asked.request, queue.key, command.id)
+            partition.open.outputs.append(show)
         elif session.wait_count >= WAITS_PER_SESSION_MAX:
             text = f"this session has {session.wait_count:,} waits open already"
             self._replies.refuse(asked, Refusal.TOO_MANY, text)
@@ -40,17 +38,15 @@ class Following:
 
     def _remember(self, queue: QueueState, asked: Asked) -> None:
         session, id = asked.session, asked.command.id
-        assert session.connection is not None
-        queue.waits.setdefault(id, []).append((session.connection, asked.request))
+        queue.waits.setdefault(id, []).append((asked.connection, asked.request))
         session.waits[queue.name, id] = None
         session.wait_count += 1
 
     def listen(self, asked: Asked) -> None:
         """Tell of what happens from now on, after what was missed and is still kept."""
         partition, session, command = self._partition, asked.session, asked.command
-        assert session.connection is not None
         queue = partition.add_queue(command.queue)
-        ring = partition.add_listener(queue, session.connection)
+        ring = partition.add_listener(queue, asked.connection)
         session.listens[queue.name] = None
         events: list[QueueEvent] = []
         missed = False
@@ -58,12 +54,12 @@ class Following:
             events, missed = ring.after(command.after)
         self._replies.answer(asked, {"missed": missed, "last": ring.last})
         if events:
-            partition.send_events(queue, [session.connection], events)
+            partition.send_events(queue, [asked.connection], events)
 
     def unlisten(self, asked: Asked) -> None:
-        session, name = asked.session, asked.command.queue
+        name = asked.command.queue
         queue = self._partition.queues.get(name)
-        session.listens.pop(name, None)
-        if queue is not None and session.connection is not None:
-            queue.listeners.pop(session.connection, None)
+        asked.session.listens.pop(name, None)
+        if queue is not None:
+            queue.listeners.pop(asked.connection, None)
         self._replies.answer(asked, None)

@@ -32,39 +32,38 @@ class Asked(NamedTuple):
     """The jobs that had to be read for it."""
     moment: Moment
 
+    @property
+    def connection(self) -> int:
+        """Over which it came. When that goes, what waits of its session's commands is dropped."""
+        assert self.session.connection is not None, "it is there while a command is applied"
+        return self.session.connection
+
 
 class Replies:
-    """A session whose connection has gone is told nothing."""
-
     def __init__(self, partition: Partition):
         self._partition = partition
 
     def answer(self, asked: Asked, result: Any) -> None:
-        connection = asked.session.connection
-        if connection is not None:
-            self._partition.open.outputs.append(Answer(connection, asked.request, result))
+        self._partition.open.outputs.append(Answer(asked.connection, asked.request, result))
 
     def answer_items(self, asked: Asked, items: list[Any]) -> None:
         """items: those that did not simply succeed; see `AnswerItems`."""
-        connection = asked.session.connection
-        if connection is not None:
-            self._partition.open.outputs.append(AnswerItems(connection, asked.request, items))
+        self._partition.open.outputs.append(AnswerItems(asked.connection, asked.request, items))
 
     def answer_later(self, asked: Asked) -> Callable[[int], None]:
         """Call what is returned with the result, in whichever batch; it is said to the connection
         that asked, if that is still there."""
-        session, connection = asked.session, asked.session.connection
+        connection = asked.connection
 
         def answer(result: int) -> None:
-            if connection is not None and session.connection == connection:
+            if asked.session.connection == connection:
                 self._partition.open.outputs.append(Answer(connection, asked.request, result))
 
         return answer
 
     def refuse(self, asked: Asked, refusal: Refusal, message: str) -> None:
-        connection = asked.session.connection
-        if connection is not None:
-            self._partition.open.outputs.append(Refuse(connection, asked.request, refusal, message))
+        refuse = Refuse(asked.connection, asked.request, refusal, message)
+        self._partition.open.outputs.append(refuse)
 
     def refuse_unknown_queue(self, asked: Asked, name: str) -> None:
         self.refuse(asked, Refusal.UNKNOWN_QUEUE, unknown_queue(name))

@@ -45,11 +45,7 @@ def percentile_ms(counts: Buckets, share: float) -> int | None:
     if not total:
         return None
     rank = max(1, ceil(share * total))
-    for bucket in sorted(counts):
-        rank -= counts[bucket]
-        if rank <= 0:
-            break
-    return middle_ms(bucket)
+    return middle_ms(next(each for each in sorted(counts) if (rank := rank - counts[each]) <= 0))
 
 
 class Tally:

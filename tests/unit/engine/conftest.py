@@ -1,8 +1,9 @@
-"""The engine that most tests here begin with."""
+"""What most tests here begin with."""
 
 import pytest
 
-from support.engine import Driver, P, W
+from holdfastd.engine import partition
+from support.engine import SMALL_HEAD, Driver, P, W
 
 
 @pytest.fixture
@@ -12,3 +13,10 @@ def driver() -> Driver:
     driver.attach(P, "producer")
     driver.attach(W, "worker", worker="w")
     return driver
+
+
+@pytest.fixture
+def small_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heads of SMALL_HEAD jobs, so that a few jobs pass a horizon."""
+    monkeypatch.setattr(partition, "HEAD_JOBS_MAX", SMALL_HEAD)
+    monkeypatch.setattr(partition, "DELAYED_HEAD_JOBS_MAX", SMALL_HEAD)

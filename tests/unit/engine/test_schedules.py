@@ -701,3 +701,27 @@ def test_one_that_is_never_due_again_is_left_alone(driver: Driver) -> None:
 def test_put_over_itself_it_is_the_same_object() -> None:
     made = schedules.new_schedule(Driver().engine._partition.add_queue("q").key, spec(), START_MS)
     assert put_over(made, spec(), START_MS + 5) is made
+
+
+def test_one_that_is_not_due_yet_asks_for_nothing(driver: Driver) -> None:
+    put(driver)
+    schedule = stored(driver)
+    assert schedule.next_at_ms is not None
+    assert schedules.due(schedule, schedule.next_at_ms - 1) is None
+    assert schedules.due(schedule, schedule.next_at_ms) is not None
+
+
+def test_a_last_job_that_is_removed_while_it_is_looked_up_has_ended(driver: Driver) -> None:
+    driver.subscribe(W, "q", credit=0)  # its jobs are in memory
+    put(driver, overlap=Overlap.SKIP)
+    driver.pass_time(60)
+    assert jobs(driver) == [due_id(1)]
+    driver.now_ms += MINUTE
+    driver.monotonic += 60
+    driver.engine.tick(driver.moment)
+    driver.write()
+    driver.begin_read()
+    driver.do(P, commands.Remove("q", [due_id(1)], None))
+    driver.end_read()
+    driver.flush()
+    assert jobs(driver) == [due_id(2)]

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from holdfastd.engine import commands, sweeping
-from holdfastd.engine.changes import FinishedPage
-from holdfastd.engine.model import Keep, QueueSettings, Retention, State
+from holdfastd.engine.changes import Clearing, FinishedPage
+from holdfastd.engine.model import Keep, QueueSettings, Retention, Seq, State
 from holdfastd.engine.outputs import Refusal, RevokeReason
-from support.engine import START_MS, Driver, P, V, W, held_of, ids_of, new_job
+from holdfastd.engine.partition import EventNumber
+from support.engine import START_MS, Driver, P, V, W, held_of, ids_of, new_job, numbered
 
 STEP = 5
 SLACK = 2
@@ -24,10 +25,6 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def configure(driver: Driver, completed: Keep = FOREVER, failed: Keep = FOREVER) -> None:
     retention = Retention(completed, failed, FOREVER)
     driver.ask(P, commands.Configure("q", QueueSettings(retention=retention)))
-
-
-def numbered(count: int) -> list[str]:
-    return [f"j{number:03}" for number in range(count)]
 
 
 def run(driver: Driver, how: str, *ids: str) -> None:
@@ -133,6 +130,29 @@ def test_a_page_to_prune_of_a_queue_that_is_gone_is_dropped(driver: Driver) -> N
             driver.engine.answer(read, then, page, driver.moment)
     driver.flush()
     assert (driver.engine.queues, driver.disk.jobs) == ({}, {})
+
+
+def test_a_job_that_is_redriven_while_it_is_to_be_pruned_stays(driver: Driver) -> None:
+    keep = Retention(failed=Keep(None, 0))
+    driver.fail(W, driver.lease())
+    driver.ask(P, commands.Configure("q", QueueSettings(retention=keep)))
+    driver.subscribe(W, "q", credit=600)
+    driver.add(P, "q", *(f"j{number}" for number in range(501)))
+    error = commands.AttemptError("E", "m", "t")
+    items: list[Any] = [(held_of(item), error, None) for item in driver.take(W)]
+    driver.do(W, commands.Fail(items, 0))
+    driver.write()
+    (read,) = wanted = driver.engine.take_reads()
+    (page,) = driver.pages([read])
+    assert driver.row("a").seq in page.seqs
+    # Answered in the same round, before the removal: as two reads of one hop are.
+    number = driver.do(P, commands.Retry("q", ["a"], None))
+    (lookup,) = looked_up = driver.engine.take_reads()
+    driver.engine.answer(lookup, looked_up[lookup], driver.pages([lookup])[0], driver.moment)
+    driver.engine.answer(read, wanted[read], page, driver.moment)
+    driver.flush()
+    assert driver.answers[P, number] == []
+    assert driver.row("a").state in (State.WAITING, State.ACTIVE)
 
 
 # ---- drain ---------------------------------------------------------------------------------------
@@ -260,3 +280,94 @@ def test_what_was_begun_before_a_crash_is_finished_after_it(
     driver.flush()
     assert driver.rows() == []
     assert ("q" in driver.engine.queues) is not forget_queue
+
+
+def test_an_obliterated_queue_is_gone_with_all_its_jobs(driver: Driver) -> None:
+    item = driver.lease()
+    driver.add(P, "q", "b")
+    assert driver.ask(P, commands.Obliterate("q", False)).refusal is Refusal.NOT_EMPTY
+    assert driver.ask(P, commands.Obliterate("q", True)) == 2
+    assert (driver.disk.jobs, driver.disk.queues) == ({}, {})
+    assert [refused.refusal for refused in driver.ack(W, item)] == [Refusal.LEASE_LOST]
+    driver.add(P, "q", "new")
+    driver.do(W, commands.Credit(1), 0)
+    driver.flush()
+    assert ids_of(driver.take(W)) == ["new"]
+
+
+# ---- what is counted and told --------------------------------------------------------------------
+
+
+def test_what_is_cleared_is_counted_by_what_cleared_it(driver: Driver) -> None:
+    driver.add(P, "q", *numbered(2 * STEP + 1))
+    queue = driver.engine.queues["q"]
+    driver.ask(P, commands.Drain("q", False))
+    assert (queue.stats.removed, queue.stats.obliterated) == (2 * STEP + 1, 0)
+    driver.add(P, "q", "a")
+    driver.do(P, commands.Obliterate("q", False))
+    driver.do(P, commands.Enqueue("q", [(0, new_job("new", is_generated=True))], []))
+    driver.flush()
+    assert (queue.stats.removed, queue.stats.obliterated) == (2 * STEP + 1, 1)
+
+
+def test_a_drain_is_told_when_it_is_done_and_jobs_run_again(driver: Driver) -> None:
+    driver.ask(P, commands.Listen("q", None))
+    driver.add(P, "q", *numbered(2 * STEP))
+    driver.do(P, commands.Drain("q", False))
+    driver.do(W, commands.Subscribe(["q"], 1))
+    driver.do(P, commands.Enqueue("q", [(0, new_job("new", is_generated=True))], []))
+    driver.flush()
+    assert driver.events[-2].kind == EventNumber.DRAINED
+    assert (driver.events[-1].kind, driver.events[-1].id) == (EventNumber.ACTIVE, "new")
+    assert not driver.engine.queues["q"].is_clearing
+
+
+def test_a_drain_under_way_is_stored_and_so_is_its_end(driver: Driver) -> None:
+    driver.add(P, "q", *numbered(3 * STEP))
+    driver.do(P, commands.Drain("q", False))
+    driver.write()
+    (row,) = driver.disk.queues.values()
+    assert row.clearing == Clearing((State.WAITING,), Seq(3 * STEP), forget_queue=False)
+    driver.flush()
+    (row,) = driver.disk.queues.values()
+    assert row.clearing is None
+
+
+def test_an_obliterate_takes_jobs_of_every_state(driver: Driver) -> None:
+    driver.do(P, commands.Obliterate("q", True))
+    driver.add(P, "q", "a")
+    driver.do(P, commands.Obliterate("q", True))
+    clearing = driver.engine.queues["q"].clearing
+    assert clearing is not None
+    assert (set(clearing.states), clearing.forget_queue) == (set(State), True)
+
+
+def test_nothing_is_pruned_twice_at_a_time(driver: Driver) -> None:
+    """The page that was asked for may be late: a slow disk, a full batch."""
+    run(driver, "ack", *numbered(3 * STEP))
+    configure(driver, Keep(None, 4))
+    queue, sweeping_ = driver.engine.queues["q"], driver.engine._sweeping
+    sweeping_.prune_old(queue, driver.moment)
+    assert len(driver.engine.take_reads()) == 1
+    sweeping_.prune_old(queue, driver.moment)
+    sweeping_.prune_if_over(queue)
+    assert not driver.engine.wants_reads
+
+
+def test_a_page_to_prune_that_comes_when_its_queue_is_gone_is_dropped(driver: Driver) -> None:
+    run(driver, "ack", *numbered(2 * STEP))
+    configure(driver, Keep(None, 4))
+    queue = driver.engine.queues["q"]
+    driver.engine._sweeping.prune_old(queue, driver.moment)
+    ((read, then),) = driver.engine.take_reads().items()
+    page = driver.pages([read])[0]
+    driver.ask(P, commands.Obliterate("q", force=True))
+    driver.engine.answer(read, then, page, driver.moment)
+    assert not driver.engine.has_open_batch
+
+
+def test_a_restart_clears_only_what_was_being_cleared(driver: Driver) -> None:
+    driver.add(P, "q", *numbered(3))
+    driver.start()
+    driver.flush()
+    assert driver.counts("q") == {"waiting": 3}

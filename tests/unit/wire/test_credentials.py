@@ -11,6 +11,7 @@ from holdfast.wire.credentials import (
     SECRET_BYTES,
     Key,
     digest_of,
+    is_key_id,
     is_proof,
     is_secret,
     key_text,
@@ -64,3 +65,11 @@ def test_what_is_no_key_is_not_shown(text: str) -> None:
     with pytest.raises(ValueError, match="one looks like hfk_ID_SECRET") as refused:
         parse_key(text)
     assert not text or text not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("1a2b3c4d", True), ("1A2B3C4D", False), ("1a2b3c4", False), ("1a2b3c4d5", False)],
+)
+def test_the_id_of_a_key_is_eight_hex_digits(text: str, is_one: bool) -> None:
+    assert is_key_id(text) is is_one
