@@ -363,7 +363,7 @@ def test_an_active_job_is_cancelled_while_it_runs(house: House) -> None:
         question = house.get("/jobs/confirm?kind=cancel&job=active/busy/hang-1")
         house.browser.submit(question, question.form("/do/jobs"))
         house.until(lambda: busy.get("hang-1").state == "cancelled")
-        page = house.get("/jobs/busy/hang-1")
+        page = house.get("/jobs/busy/hang-1?tab=errors")
         assert page.status == 200
         assert "Cancelled while it ran" in page.text
 
