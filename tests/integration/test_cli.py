@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from holdfast.cli import EXIT_INTERRUPTED
+from holdfast.cli_options import EXIT_INTERRUPTED
 from support.daemon import DaemonProcess
 
 
