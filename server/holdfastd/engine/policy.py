@@ -1,6 +1,6 @@
-"""Decisions about retries as functions of numbers."""
+"""Decisions about retries as functions of numbers, and how a policy is told."""
 
-from typing import Final
+from typing import Any, Final
 
 from holdfastd.engine.model import Backoff, BackoffKind, Jitter
 
@@ -39,3 +39,19 @@ def _delay_ms(backoff: Backoff, failures: int) -> int:
         return int(min(first_ms * backoff.factor ** (failures - 1), cap_ms))
     except OverflowError:
         return cap_ms if first_ms else 0
+
+
+def describe_backoff(backoff: Backoff) -> dict[str, Any] | None:
+    """As an option of a job (protocol.md, Options); None = it is tried again at once."""
+    if backoff.delays_ms == (0,):
+        return None
+    told: dict[str, Any] = {
+        "kind": backoff.kind.name.lower(),
+        "jitter": backoff.jitter.name.lower(),
+    }
+    if backoff.kind is BackoffKind.LIST:
+        return told | {"delays_ms": list(backoff.delays_ms)}
+    told["delay_ms"] = backoff.delays_ms[0]
+    if backoff.kind is BackoffKind.EXPONENTIAL:
+        told |= {"factor": backoff.factor, "cap_ms": backoff.cap_ms}
+    return told

@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from holdfastd.engine.model import (
     DEFAULT_OPTIONS,
-    BackoffKind,
     JobOptions,
     NewJob,
     QueueKey,
 )
+from holdfastd.engine.policy import describe_backoff
 from holdfastd.engine.recurrence import (
     Cron,
     Recurrence,
@@ -259,13 +259,5 @@ def describe_options(spec: ScheduleSpec) -> dict[str, Any]:
         "max_crashes": options.max_crashes,
         "tags": list(options.tags),
     }
-    backoff = options.backoff
-    if backoff.delays_ms == (0,):
-        return told
-    kind = {"kind": backoff.kind.name.lower(), "jitter": backoff.jitter.name.lower()}
-    if backoff.kind is BackoffKind.LIST:
-        return told | {"backoff": {**kind, "delays_ms": list(backoff.delays_ms)}}
-    first = {**kind, "delay_ms": backoff.delays_ms[0]}
-    if backoff.kind is BackoffKind.EXPONENTIAL:
-        first |= {"factor": backoff.factor, "cap_ms": backoff.cap_ms}
-    return told | {"backoff": first}
+    backoff = describe_backoff(options.backoff)
+    return told if backoff is None else told | {"backoff": backoff}

