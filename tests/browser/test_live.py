@@ -31,6 +31,17 @@ async def test_numbers_change_without_a_reload(page: Page, living: LivingSystem)
         assert await page.evaluate("window.isTheSamePage")
 
 
+async def test_a_page_is_live_however_late_htmx_begins(visit: Visit) -> None:
+    """Htmx begins with a timer. Our scripts were before it now and then, on a busy machine, and what
+    they wanted of it was lost, and the page stayed "Connecting" for ever."""
+    await visit.page.add_init_script(
+        "const soon = window.setTimeout;"
+        "window.setTimeout = (what, ms = 0, ...rest) => soon(what, ms + 500, ...rest);"
+    )
+    await visit.page.goto("/")
+    await _wait_until_live(visit.page)
+
+
 async def test_a_paused_page_asks_nothing_until_it_goes_on(visit: Visit) -> None:
     page = visit.page
     await page.goto("/")

@@ -38,7 +38,7 @@ async def test_scripts_dialogs_streams_and_keys_stay_below_the_path(
         await page.get_by_role("dialog").get_by_role("button", name="Pause").click()
         await expect(page.locator("#toasts")).to_contain_text("mail is paused")
         await expect(page.get_by_role("link", name="Resume")).to_be_visible()  # by the stream
-        for keys, path in (("gj", "/jobs"), ("go", "/"), ("gs", "/server")):
+        for keys, path in (("gj", "/jobs"), ("go", "/"), ("gs", "/schedules"), ("gd", "/server")):
             for key in keys:
                 await page.keyboard.press(key)
             await expect(page).to_have_url(f"{origin}{PREFIX}{path}")

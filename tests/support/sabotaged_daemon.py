@@ -151,7 +151,10 @@ def forgets_leases() -> None:
         recover(self, *recovered)
         moment = recovered[-1]
         for session in list(self._partition.sessions.values()):
-            self._attending.end(session, moment)
+            for job in list(session.leases.values()):
+                queue = self._partition.queues_by_key[job.queue]
+                self._working.release_one(queue, job, 0, moment)
+            self._partition.forget_session(session)
 
     Engine.recover = forgetful  # type: ignore[assignment,method-assign]  # the sabotage
 

@@ -63,5 +63,5 @@ if (stream && toggle) {
   }
   document.addEventListener("visibilitychange", watch);
   if (isPaused()) show("paused");
-  else watch();
+  else setTimeout(watch); // htmx begins with such a timer, which is before this one
 }
