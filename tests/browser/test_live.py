@@ -32,7 +32,7 @@ async def test_numbers_change_without_a_reload(page: Page, living: LivingSystem)
 
 
 async def test_a_page_is_live_however_late_htmx_begins(visit: Visit) -> None:
-    """Htmx begins with a timer. Our scripts were before it now and then, on a busy machine, and what
+    """Htmx begins with a timer. Our scripts were before it now and then, on a busy machine: what
     they wanted of it was lost, and the page stayed "Connecting" for ever."""
     await visit.page.add_init_script(
         "const soon = window.setTimeout;"
