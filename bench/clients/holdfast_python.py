@@ -11,7 +11,7 @@ from holdfast import Worker
 from holdfast.active import ActiveJob
 from holdfast.aio import Queue
 
-BULK = 250
+BULK = 125
 IN_FLIGHT = 4
 CONCURRENCY = 100
 PREFETCH = 400

@@ -49,6 +49,6 @@ class HoldfastRaw(Peer):
 
 class HoldfastPython(HoldfastRaw):
     title = "Holdfast (Python client)"
-    bulk = "add_many, 250 per call, 1,000 jobs unanswered"
+    bulk = "add_many, 125 per call, 500 jobs unanswered"
     drain = "Worker, concurrency 100, prefetch 400"
     program = "holdfast_python"
