@@ -8,25 +8,24 @@ result = await job.wait(timeout=30)
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
-from holdfast.access import Access, FilePath, access_of
-from holdfast.decoding import event_of, fill
+from holdfast.access import FilePath, access_of
+from holdfast.decoding import fill
 from holdfast.errors import (
-    AccessDenied,
     Closed,
-    HoldfastError,
     JobFailed,
     MisuseError,
     Refused,
     misuse,
     refused,
 )
+from holdfast.eventstream import EventStream
 from holdfast.link import Link
 from holdfast.models import Event, Explanation, JobInfo
 from holdfast.options import Backoff, Duration, milliseconds, wire_options
 from holdfast.packing import pack
 from holdfast.schedules import Schedule, put_message, schedule_of
+from holdfast.sharing import release_link, shared_link
 from holdfast.wire import messages as wire
 from holdfast.wire.checks import (
     Refusal,
@@ -51,8 +50,6 @@ __all__ = ["Backoff", "Event", "Job", "Queue", "Schedule", "search"]
 TIMEOUT_S: Final = 30.0
 """How long a call waits for its answer, connecting and reconnecting included."""
 PAGE_JOBS: Final = 100
-EVENTS_WAITING_MAX: Final = 100_000
-"""Events that a slow reader has not taken yet; beyond that the oldest are dropped."""
 
 
 class Job(JobInfo):
@@ -283,7 +280,7 @@ class Queue:
         Raises:
             AccessDenied: the key is not for that, or no longer good. PeerError.
         """
-        stream = _EventStream(self._new_link(), self.name, after)
+        stream = EventStream(self._new_link(), self.name, after)
         try:
             while True:
                 yield await stream.next()
@@ -477,7 +474,7 @@ class Queue:
         """One connection per process, loop and server, shared by its queues."""
         if self._is_closed:
             raise Closed
-        link = _shared_link(self.access)
+        link = shared_link(self.access)
         if link is not self._used_link:
             link.users += 1
             self._used_link = link
@@ -493,7 +490,7 @@ class Queue:
         if not self._is_closed:
             self._is_closed = True
             if self._used_link is not None:
-                await _release_link(self._used_link)
+                await release_link(self._used_link)
 
     async def __aenter__(self) -> "Queue":
         return self
@@ -524,77 +521,6 @@ async def search(query: str = "", *, limit: int | None = None, **server: Any) ->
                 owners[job.queue] = Queue(job.queue, **server)
             job._owner = owners[job.queue]
             yield job
-
-
-_links: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Access, Link]] = WeakKeyDictionary()
-
-
-def _shared_link(access: Access) -> Link:
-    links = _links.setdefault(asyncio.get_running_loop(), {})
-    link = links.get(access)
-    if link is None or link.is_forked:
-        link = links[access] = Link(access)
-    return link
-
-
-async def _release_link(link: Link) -> None:
-    link.users -= 1
-    if not link.users:
-        links = _links.get(asyncio.get_running_loop(), {})
-        if links.get(link.access) is link:
-            del links[link.access]
-        await link.close()
-
-
-class _EventStream:
-    """A LISTEN that goes on over reconnects, on a connection of its own."""
-
-    def __init__(self, link: Link, queue: str, after: int | None):
-        self._link = link
-        self._queue = queue
-        self._last = after
-        self._events: asyncio.Queue[Event | HoldfastError] = asyncio.Queue(EVENTS_WAITING_MAX)
-        link.on_open = self._listen
-        link.on_refused = self._put
-        link.on_events = self._received
-        link.start()
-
-    def _listen(self, lost: list[int]) -> None:
-        future = self._link.send(wire.Listen(0, self._queue, self._last))
-        future.add_done_callback(self._listening)
-
-    def _listening(self, future: "asyncio.Future[Any]") -> None:
-        if future.cancelled():
-            return
-        error = future.exception()
-        if isinstance(error, AccessDenied):
-            self._put(error)
-        if error is not None or not future.result():
-            return
-        if future.result()["missed"]:
-            self._put(Event(0, "missed", None, self._queue, None, None, {}))
-        if self._last is None:
-            self._last = future.result()["last"]
-
-    def _received(self, queue: str, events: list[Any]) -> None:
-        for wire_event in events:
-            self._last = wire_event[0]
-            self._put(event_of(queue, wire_event))
-
-    def _put(self, event: Event | HoldfastError) -> None:
-        if self._events.full():
-            self._events.get_nowait()
-        self._events.put_nowait(event)
-
-    async def next(self) -> Event:
-        """Raises what the server refused it with, when all before it was taken."""
-        event = await self._events.get()
-        if isinstance(event, HoldfastError):
-            raise event
-        return event
-
-    async def close(self) -> None:
-        await self._link.close()
 
 
 def _bytes_of_item(item: list[Any]) -> int:
