@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from holdfastd.engine import commands
 from holdfastd.engine.dispatch import Dispatcher
+from holdfastd.engine.events import EventNumber
 from holdfastd.engine.model import (
     FINISHED,
     NO_TOKEN,
@@ -19,7 +20,7 @@ from holdfastd.engine.model import (
     State,
 )
 from holdfastd.engine.outputs import ItemRefusal, Refusal, RevokeReason, unknown_job
-from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
+from holdfastd.engine.partition import Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.transitions import TRANSITIONS, Event
 

@@ -10,8 +10,9 @@ from heapq import heappush
 from typing import Final
 
 from holdfastd.engine.changes import JobRow, JobsBySeq, Key, Page, WaitingPage
+from holdfastd.engine.events import EventNumber
 from holdfastd.engine.model import Change, FailReason, Job, QueueKey, Seq, State, Token
-from holdfastd.engine.partition import EventNumber, Moment, Partition
+from holdfastd.engine.partition import Moment, Partition
 from holdfastd.engine.queue import HEAD_BYTES_MAX, QueueState
 from holdfastd.engine.session import Session
 from holdfastd.engine.tally import QUICK, QUICK_MS, bucket_of

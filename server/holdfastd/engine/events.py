@@ -12,6 +12,26 @@ EVENTS_KEPT: Final = 10_000
 """Per queue that is, or was lately, listened to; what BullMQ keeps in a queue's stream."""
 
 
+class EventNumber:
+    """Kinds of events, as in the protocol; a test compares them."""
+
+    ADDED = 1
+    ACTIVE = 2
+    PROGRESS = 3
+    COMPLETED = 4
+    FAILED = 5
+    RETRYING = 6
+    DELAYED = 7
+    WAITING = 8
+    LOST = 9
+    REMOVED = 10
+    DRAINED = 11
+    PAUSED = 12
+    RESUMED = 13
+    CANCELLED = 14
+    MOVED = 15
+
+
 class QueueEvent(NamedTuple):
     number: int
     kind: int

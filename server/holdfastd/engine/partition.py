@@ -21,7 +21,7 @@ from random import Random
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from holdfastd.engine.changes import AttemptRow, JobRow, Page, Read
-from holdfastd.engine.events import EventRing, QueueEvent
+from holdfastd.engine.events import EventNumber, EventRing, QueueEvent
 from holdfastd.engine.head import Head
 from holdfastd.engine.history import History
 from holdfastd.engine.ledger import Ledger
@@ -83,26 +83,6 @@ Found: TypeAlias = dict[tuple[QueueKey, str], Job]
 """Jobs that were read for a command, by queue and id."""
 Then: TypeAlias = Callable[[Any, Page, "Moment"], None]
 """What goes on with the answer of a read, given the read and its page."""
-
-
-class EventNumber:
-    """Kinds of events, as in the protocol; a test compares them."""
-
-    ADDED = 1
-    ACTIVE = 2
-    PROGRESS = 3
-    COMPLETED = 4
-    FAILED = 5
-    RETRYING = 6
-    DELAYED = 7
-    WAITING = 8
-    LOST = 9
-    REMOVED = 10
-    DRAINED = 11
-    PAUSED = 12
-    RESUMED = 13
-    CANCELLED = 14
-    MOVED = 15
 
 
 class Partition:

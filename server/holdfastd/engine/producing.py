@@ -5,9 +5,10 @@ from typing import Any
 
 from holdfastd.engine import commands
 from holdfastd.engine.dispatch import Dispatcher
+from holdfastd.engine.events import EventNumber
 from holdfastd.engine.model import Job, NewJob, QueueSettings, State
 from holdfastd.engine.outputs import ItemExisting
-from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
+from holdfastd.engine.partition import Found, Moment, Partition
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.stats import QueueStats
 

@@ -12,10 +12,11 @@ from typing import Final
 from holdfastd.engine.administering import Administering
 from holdfastd.engine.changes import Clearing, FinishedPage, Key, Page, QueuePage, key_of
 from holdfastd.engine.dispatch import Dispatcher
+from holdfastd.engine.events import EventNumber
 from holdfastd.engine.head import NOTHING
 from holdfastd.engine.model import FINISHED, Job, Keep, Seq, State
 from holdfastd.engine.outputs import RevokeReason
-from holdfastd.engine.partition import EventNumber, Moment, Partition
+from holdfastd.engine.partition import Moment, Partition
 from holdfastd.engine.queue import QueueState
 
 SWEPT: Final = (

@@ -14,6 +14,7 @@ from holdfastd.engine import commands
 from holdfastd.engine.changes import LogRow
 from holdfastd.engine.commands import AttemptError, Held
 from holdfastd.engine.dispatch import Dispatcher
+from holdfastd.engine.events import EventNumber
 from holdfastd.engine.model import (
     NO_TOKEN,
     AttemptOutcome,
@@ -24,7 +25,7 @@ from holdfastd.engine.model import (
     Token,
 )
 from holdfastd.engine.outputs import ItemRefusal, Refusal
-from holdfastd.engine.partition import EventNumber, Found, Moment, Partition
+from holdfastd.engine.partition import Found, Moment, Partition
 from holdfastd.engine.policy import backoff_ms
 from holdfastd.engine.queue import QueueState
 from holdfastd.engine.session import Session

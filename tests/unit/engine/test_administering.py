@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from holdfastd.engine import commands
+from holdfastd.engine.events import EventNumber
 from holdfastd.engine.model import (
     NO_TOKEN,
     AttemptOutcome,
@@ -19,7 +20,6 @@ from holdfastd.engine.model import (
     State,
 )
 from holdfastd.engine.outputs import ItemExisting, ItemRefusal, Refusal, RevokeReason
-from holdfastd.engine.partition import EventNumber
 from support.engine import START_MS, Driver, P, V, W, ids_of, new_job
 
 

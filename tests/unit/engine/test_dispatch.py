@@ -4,9 +4,9 @@ import pytest
 
 from holdfastd.engine import commands, dispatch, openbatch, queue
 from holdfastd.engine.changes import JobsBySeq, WaitingPage
+from holdfastd.engine.events import EventNumber
 from holdfastd.engine.model import FailReason, NewJob, QueueSettings, Rate, State
 from holdfastd.engine.outputs import Deliver
-from holdfastd.engine.partition import EventNumber
 from holdfastd.engine.tally import QUICK_MS, bucket_of
 from support.engine import (
     SMALL_HEAD,

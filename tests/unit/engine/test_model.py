@@ -1,7 +1,8 @@
 """model.py: the nouns, and numbers that stand twice, since the engine knows no wire."""
 
 from holdfast.wire import constants
-from holdfastd.engine import following, model, partition, working
+from holdfastd.engine import following, model, working
+from holdfastd.engine.events import EventNumber
 from holdfastd.engine.model import NO_SESSION, NO_TOKEN, Change, FailReason, State
 from holdfastd.engine.policy import DELAY_MS_MAX
 from support.engine import bare_job
@@ -11,7 +12,7 @@ def test_the_engines_numbers_are_those_of_the_protocol() -> None:
     assert {s.name: s.value for s in State} == {s.name: s.value for s in constants.State}
     wire_reasons = {reason.name: reason.value for reason in constants.FailReason}
     assert {r.name: r.value for r in FailReason if r} == wire_reasons
-    kinds = {name: value for name, value in vars(partition.EventNumber).items() if name[0] != "_"}
+    kinds = {name: value for name, value in vars(EventNumber).items() if name[0] != "_"}
     assert kinds == {kind.name: kind.value for kind in constants.EventKind}
     assert model.TOKEN_COUNTER_BITS == constants.TOKEN_COUNTER_BITS
     assert working.LOG_LINES_PER_JOB_MAX == constants.LOG_LINES_PER_JOB_MAX

@@ -8,7 +8,7 @@ import pytest
 
 from holdfastd.engine import commands
 from holdfastd.engine.changes import AttemptRow, Batch, DelayedPage, JobRow, JobsById, Page
-from holdfastd.engine.events import QueueEvent
+from holdfastd.engine.events import EventNumber, QueueEvent
 from holdfastd.engine.model import (
     NO_SESSION,
     TOKEN_COUNTER_BITS,
@@ -27,7 +27,7 @@ from holdfastd.engine.model import (
 )
 from holdfastd.engine.openbatch import OpenBatch
 from holdfastd.engine.outputs import Notify, Show
-from holdfastd.engine.partition import TRUST_MS, EventNumber, Moment, Partition, job_of_row
+from holdfastd.engine.partition import TRUST_MS, Moment, Partition, job_of_row
 from holdfastd.engine.queue import HEAD_JOBS_MAX, IDLE_HEAD_JOBS_MAX, QueueState
 from holdfastd.engine.session import Session
 from holdfastd.engine.transitions import Event, InvariantError

@@ -1,8 +1,8 @@
 """producing.py: jobs are added and counted."""
 
 from holdfastd.engine import commands
+from holdfastd.engine.events import EventNumber
 from holdfastd.engine.model import Keep, QueueSettings, Rate, Retention, State
-from holdfastd.engine.partition import EventNumber
 from holdfastd.engine.producing import describe_stats
 from holdfastd.engine.stats import QueueStats
 from support.engine import START_MS, Driver, P, W, held_of, new_job

@@ -6,9 +6,9 @@ import pytest
 
 from holdfastd.engine import commands, sweeping
 from holdfastd.engine.changes import Clearing, FinishedPage
+from holdfastd.engine.events import EventNumber
 from holdfastd.engine.model import Keep, QueueSettings, Retention, Seq, State
 from holdfastd.engine.outputs import Refusal, RevokeReason
-from holdfastd.engine.partition import EventNumber
 from support.engine import START_MS, Driver, P, V, W, held_of, ids_of, new_job, numbered
 
 STEP = 5

@@ -3,9 +3,10 @@
 import pytest
 
 from holdfastd.engine import commands
+from holdfastd.engine.events import EventNumber
 from holdfastd.engine.model import Backoff, BackoffKind, FailReason, QueueSettings, State, Token
 from holdfastd.engine.outputs import ItemRefusal, Refusal, RevokeReason
-from holdfastd.engine.partition import EngineSettings, EventNumber
+from holdfastd.engine.partition import EngineSettings
 from holdfastd.engine.tally import QUICK_MS, bucket_of
 from support.engine import START_MS, Driver, P, V, W, held_of, ids_of
 
