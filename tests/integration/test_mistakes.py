@@ -1,8 +1,8 @@
 """What people do wrong with the two commands. Each time: one line or two that say what, with which
 value, and what to do; on standard error; with an exit code that is not 0; and never a traceback.
 
-The daemons are real, and so are the processes of commands that change theirs. What a word says in
-detail is tested where it is said.
+The daemons are real, and each command has a process of its own: here it would leave a connection
+and its logging behind. What a word says in detail is tested where it is said.
 """
 
 import os
@@ -13,21 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import click
 import pytest
-from click.testing import CliRunner
 
 from holdfast import Queue
-from holdfast.cli import cli as client_cli
 from holdfastd.access.rights import Role
-from holdfastd.cli import cli as daemon_cli
-from holdfastd.daemon import EXIT_NOT_STARTED
 from holdfastd.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from support.certificates import Authority
 from support.daemon import DaemonProcess, ReservedPort
 from support.keys import new_key
 
-CLIS: Final = {"holdfast": client_cli, "holdfastd": daemon_cli}
 PAYLOAD_BYTES_MAX: Final = 1000
 CALL_S: Final = 4
 """How long the client tries: two of the mistakes take it whole; a port with TLS looks for 2 s."""
@@ -273,8 +267,6 @@ def say(mistake: Mistake, place: Place) -> Said:
     filled = filler(place)
     program, *arguments = (filled(word) for word in mistake.command.split())
     settings = dict(filled(each).split("=", 1) for each in mistake.environment.split())
-    if not changes_its_process(mistake):
-        return say_here(CLIS[program], arguments, settings)
     environment = {name: text for name, text in os.environ.items() if "HOLDFAST" not in name}
     done = subprocess.run(
         [sys.executable, "-m", program, *arguments],
@@ -286,20 +278,6 @@ def say(mistake: Mistake, place: Place) -> Said:
         check=False,
     )
     return Said(done.returncode, done.stdout, done.stderr)
-
-
-def changes_its_process(mistake: Mistake) -> bool:
-    """Its signals, its niceness, or where it finds modules. A process costs 0.3 s, so that the
-    other commands have none of their own."""
-    is_serving = " serve " in mistake.command and mistake.code == EXIT_NOT_STARTED
-    return is_serving or " backup " in mistake.command or " worker " in mistake.command
-
-
-def say_here(cli: click.Group, arguments: list[str], settings: dict[str, str]) -> Said:
-    done = CliRunner().invoke(cli, arguments, env=settings)
-    if not isinstance(done.exception, SystemExit | None):
-        raise done.exception  # a process would show a traceback
-    return Said(done.exit_code, done.stdout, done.stderr)
 
 
 def filler(place: Place) -> Callable[[str], str]:

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, Final
 from unittest.mock import patch
 
-from holdfast import aio, link, worker
+from holdfast import link, sharing, worker
 from holdfast.wire import ids
 from holdfastd import pipeline
 from holdfastd.engine import (
@@ -74,7 +74,7 @@ def sealed(rng: Random, now_ms: Callable[[], float], io_thread: Any) -> Iterator
         (time, "time_ns", lambda: int(now_ms() * 1_000_000)),
         (time, "monotonic", lambda: io_thread.loop.time()),
         (worker, "io_thread", lambda: io_thread),
-        (aio, "_links", {}),
+        (sharing, "_links", {}),
         (ids, "_last_ms", 0),
         (ids, "_counter", 0),
     ]
