@@ -163,7 +163,7 @@ class Dispatcher:
         # A quarter of a head at a time: nothing is written meanwhile.
         jobs_max = max(1, head.count_max // 4)
         read = WaitingPage(queue.key, head.page_after(), jobs_max, HEAD_BYTES_MAX // 4)
-        self._partition.wanted[read] = self._place_page
+        self._partition.want(read, self._place_page)
 
     def _place_page(self, read: WaitingPage, page: Page, moment: Moment) -> None:
         queue = self._partition.queues_by_key.get(read.queue)
@@ -207,9 +207,7 @@ class Dispatcher:
         bare = [job.seq for job in queue.head.first(PAYLOADS_READ_MAX) if job.payload is None]
         room_bytes = max(1, HEAD_BYTES_MAX - queue.head.bytes)  # the first one is read anyway
         read = JobsBySeq(tuple(bare), room_bytes)
-        self._partition.wanted[read] = lambda read, page, moment: self._fill(
-            queue.key, page, moment
-        )
+        self._partition.want(read, lambda read, page, moment: self._fill(queue.key, page, moment))
 
     def _fill(self, key: QueueKey, page: Page, moment: Moment) -> None:
         queue = self._partition.queues_by_key.get(key)
@@ -256,7 +254,7 @@ class Dispatcher:
                 self.deliver_again(session, leases)
 
         read = JobsBySeq(tuple(leases), PUSH_BYTES_MAX)
-        self._partition.wanted[read] = then
+        self._partition.want(read, then)
 
     def _deliver_row(self, session: Session, job: Job, row: JobRow, moment: Moment) -> None:
         assert session.connection is not None, "it was compared with the one that asked"

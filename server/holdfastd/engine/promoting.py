@@ -55,7 +55,7 @@ class Promoting:
         if partition.delayed.is_low and not self._is_reading:
             self._is_reading = True
             read = DelayedPage(partition.delayed.page_after(), partition.delayed.count_max // 2)
-            partition.wanted[read] = self._place_page
+            partition.want(read, self._place_page)
 
     def _place_page(self, read: DelayedPage, page: Page, moment: Moment) -> None:
         partition = self._partition

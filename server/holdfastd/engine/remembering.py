@@ -52,7 +52,7 @@ class Remembering:
         self._is_reading = True
         minute = unwritten.popleft()
         read = HistoryPage(minute.at_ms, begin_of(minute.at_ms, HOUR_MS))
-        self._partition.wanted[read] = partial(self._write, minute)
+        self._partition.want(read, partial(self._write, minute))
 
     def _write(self, minute: Period, read: HistoryPage, page: Page, moment: Moment) -> None:
         self._is_reading = False

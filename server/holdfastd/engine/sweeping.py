@@ -84,7 +84,7 @@ class Sweeping:
 
     def _prune(self, queue: QueueState, read: FinishedPage) -> None:
         queue.is_pruning = True
-        self._partition.wanted[read] = self._prune_page
+        self._partition.want(read, self._prune_page)
 
     def _prune_page(self, read: FinishedPage, page: Page, moment: Moment) -> None:
         queue = self._partition.queues_by_key.get(read.queue)
@@ -144,7 +144,7 @@ class Sweeping:
 
     def _want_page(self, sweep: _Sweep, after: Key | None) -> None:
         read = QueuePage(sweep.queue.key, sweep.states[0], after, STEP_JOBS_MAX)
-        self._partition.wanted[read] = partial(self._clear_page, sweep)
+        self._partition.want(read, partial(self._clear_page, sweep))
 
     def _clear_page(self, sweep: _Sweep, read: QueuePage, page: Page, moment: Moment) -> None:
         self._remove_all(sweep, [self._partition.materialise(row) for row in page.rows])
